@@ -1,0 +1,98 @@
+package collector
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// Head is what the ledger knows of one dataset of one tenant: the last decided
+// attempt, and what a reader of the warehouse may see.
+type Head struct {
+	schemas.Head           // the watermark that the warehouse shows
+	Fingerprint  string    // hash of what decides visibility: source, principal, scopes
+	Version      int       // version of the dataset's declaration that wrote the rows
+	ReadStart    time.Time // start of the last run that read the dataset
+	Projected    bool      // the warehouse has this watermark
+	Mismatches   int       // baseline checks failed in a row; the second one opens a recovered epoch
+}
+
+// Attempt is one numbered try at a run. Its number only grows per tenant and
+// group, whatever becomes of the try.
+type Attempt struct {
+	Tenant, Group string
+	Seq           uint64
+	RunID         uuid.UUID
+	Owner         string
+	StartedAt     time.Time
+	Heads         map[string]Head // by dataset, as of the begin, void lists included
+	Abandoned     []Abandoned     // earlier attempts that never ended
+}
+
+// Abandoned is an attempt that began and never decided or ended.
+type Abandoned struct {
+	Seq       uint64
+	RunID     uuid.UUID
+	Trigger   Trigger
+	StartedAt time.Time
+}
+
+// Begin asks for a new attempt.
+type Begin struct {
+	Tenant, Group string
+	Datasets      []string
+	RunID         uuid.UUID
+	Owner         string // unique per process and claim
+	Trigger       Trigger
+	StartedAt     time.Time
+}
+
+// Hold is a run whose removals were too many to believe at once.
+type Hold struct {
+	Tenant, Dataset string
+	Fingerprint     string
+	RunID           uuid.UUID
+	HeldAt          time.Time
+	Removed, Rows   uint64   // how many of how many would have gone
+	Sample          []string // some of the keys, for people
+	Keys            []byte   // first 8 bytes of each removed key hash, sorted
+	Approved        bool     // the next run may pass
+	Reason          string
+}
+
+// Ledger decides which attempt counts. It is the one place of the system with
+// compare-and-swap; the warehouse only shows what the ledger decided. Safe for
+// concurrent use.
+type Ledger interface {
+	// Begin numbers a new attempt and fences every earlier one of the tenant
+	// and group. Attempts that are above a dataset's committed number and
+	// never decided go to its void list.
+	Begin(ctx context.Context, b Begin) (*Attempt, error)
+	// Decide commits the given heads in one transaction and ends the attempt.
+	// Heads with Projected false still have to be shown. ErrFenced when the
+	// attempt is not the newest of its tenant and group, or not the owner's.
+	Decide(ctx context.Context, a *Attempt, heads []Head) error
+	// End closes an attempt that decides nothing (held, failed, stopped), so
+	// that it is not reported as abandoned; its number stays void. mismatched
+	// names the datasets whose baseline check failed. ErrFenced as above.
+	End(ctx context.Context, a *Attempt, mismatched []string) error
+	// Projected marks heads as shown, if they are still the committed ones.
+	Projected(ctx context.Context, heads []Head) error
+	// Unprojected lists heads that were decided but perhaps not shown.
+	Unprojected(ctx context.Context) ([]Head, error)
+	// Heads lists all heads of a tenant; of all tenants when it is empty.
+	Heads(ctx context.Context, tenant string) ([]Head, error)
+
+	// PutHold stores the hold of a dataset, replacing an earlier one.
+	PutHold(ctx context.Context, h Hold) error
+	// Holds lists the holds of a tenant; of all tenants when it is empty.
+	Holds(ctx context.Context, tenant string) ([]Hold, error)
+	// ClearHolds drops the holds of datasets of a tenant.
+	ClearHolds(ctx context.Context, tenant string, datasets []string) error
+	// Approve lets the next run of a tenant pass the brake for its held
+	// datasets, and returns how many holds that were.
+	Approve(ctx context.Context, tenant string) (int, error)
+}
