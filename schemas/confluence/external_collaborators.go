@@ -1,0 +1,35 @@
+package confluence
+
+import "github.com/sitedrift/sitedrift/schemas"
+
+// ExternalCollaborator is a row of external_collaborators.
+type ExternalCollaborator struct {
+	AccountID, AccountStatus string
+	DisplayName, Email       *string
+}
+
+// ExternalCollaborators are the accounts flagged as external (guests).
+var ExternalCollaborators = schemas.Declare(schemas.Table[ExternalCollaborator]{
+	Name: "external_collaborators", Version: 1, Group: schemas.GroupInventory,
+	Doc:   "Accounts that the site flags as external collaborators (guests). Accounts whose flag the site leaves out are neither listed nor taken off.",
+	Grain: "tenant, account",
+	Columns: []schemas.Column[ExternalCollaborator]{
+		schemas.String("account_id", "Account.", func(r *ExternalCollaborator) string { return r.AccountID }).Key().Personal(),
+		schemas.NullString("display_name", "Name as shown; null when hidden.", func(r *ExternalCollaborator) *string { return r.DisplayName }).Personal(),
+		schemas.NullString("email", "E-mail address; null when their privacy settings hide it.", func(r *ExternalCollaborator) *string { return r.Email }).Personal(),
+		schemas.Enum("account_status", "active, inactive, closed or unknown.", func(r *ExternalCollaborator) string { return r.AccountStatus }),
+	},
+	EntityName: []string{"account_id", "display_name"},
+	Sources: []schemas.Access{{
+		Deployment: "cloud", Credential: "3lo", PageSize: 250,
+		Calls:  []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"},
+		Scopes: [][]string{readGroups, readUser},
+		Note:   "From the flags in the same answers that users is read from.",
+	}},
+	Severities: []schemas.Severity{
+		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Why: "new external collaborator"},
+	},
+	Examples: []schemas.Example{
+		{Question: "Who from outside works on each site?", SQL: "SELECT tenant_id, account_id, display_name, email, first_seen_at FROM sitedrift.external_collaborators ORDER BY tenant_id, first_seen_at DESC"},
+	},
+})

@@ -1,0 +1,32 @@
+package confluence
+
+import "github.com/sitedrift/sitedrift/schemas"
+
+// GroupMember is a row of group_members.
+type GroupMember struct {
+	AccountID, GroupName, AccountType string
+	DisplayName                       *string
+}
+
+// GroupMembers are the members of each group.
+var GroupMembers = schemas.Declare(schemas.Table[GroupMember]{
+	Name: "group_members", Version: 1, Group: schemas.GroupInventory,
+	Doc:    "Who is in which group. Suspended accounts may be left out by the site.",
+	Grain:  "tenant, group, account",
+	Parent: "groups", PartitionColumn: "group_id", PartitionDoc: "Id of the group.",
+	Columns: []schemas.Column[GroupMember]{
+		schemas.String("account_id", "Account of the member.", func(r *GroupMember) string { return r.AccountID }).Key().Personal(),
+		schemas.String("group_name", "Name of the group when the row was written.", func(r *GroupMember) string { return r.GroupName }).Context(),
+		schemas.NullString("display_name", "Name of the member when the row was written; null when their privacy settings hide it.", func(r *GroupMember) *string { return r.DisplayName }).Context().Personal(),
+		schemas.Enum("account_type", "atlassian for a person, app, or another.", func(r *GroupMember) string { return r.AccountType }),
+	},
+	EntityName: []string{"group_name", "account_id", "display_name"},
+	Sources:    []schemas.Access{cloud3LO(200, "GET /wiki/rest/api/group/{id}/membersByGroupId", readGroups, readUser)},
+	Severities: []schemas.Severity{
+		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Where: []schemas.Condition{{Column: "group_name", Contains: []string{"admin"}}}, Why: "new admin: somebody joined a group whose name speaks of administration"},
+	},
+	Examples: []schemas.Example{
+		{Question: "Who is in groups for administrators?", SQL: "SELECT tenant_id, group_name, account_id, display_name FROM sitedrift.group_members WHERE positionCaseInsensitive(group_name, 'admin') > 0 ORDER BY tenant_id, group_name, account_id"},
+		{Question: "Who joined a group, and when?", SQL: "SELECT observed_at, entity_name, severity FROM sitedrift.changes WHERE dataset = 'group_members' AND change = 'added' ORDER BY observed_at DESC LIMIT 50"},
+	},
+})
