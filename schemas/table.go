@@ -40,6 +40,9 @@ type Table[R any] struct {
 	// Sections names the partitions of a dataset that has a fixed set of them.
 	Sections []string
 
+	// Needs are further datasets that must be read before this one in a run.
+	Needs []string
+
 	Columns    []Column[R]
 	EntityName []string // columns (or the partition column) whose values name the entity for people
 
@@ -73,7 +76,7 @@ type Dataset struct {
 	Name, Group, Doc, Grain               string
 	Version                               int
 	Parent, PartitionColumn, PartitionDoc string
-	Sections                              []string
+	Sections, Needs                       []string
 	Columns                               []ColumnInfo
 	EntityName                            []string
 	Hides                                 bool
@@ -97,7 +100,7 @@ type Typed[R any] struct {
 func Declare[R any](t Table[R]) *Typed[R] {
 	d := &Dataset{
 		Name: t.Name, Group: t.Group, Doc: t.Doc, Grain: t.Grain, Version: t.Version,
-		Parent: t.Parent, PartitionColumn: t.PartitionColumn, PartitionDoc: t.PartitionDoc, Sections: t.Sections,
+		Parent: t.Parent, PartitionColumn: t.PartitionColumn, PartitionDoc: t.PartitionDoc, Sections: t.Sections, Needs: t.Needs,
 		EntityName: t.EntityName, Hides: t.Hides, Sources: t.Sources, Severities: t.Severities, Examples: t.Examples,
 	}
 	for i, c := range t.Columns {
@@ -197,6 +200,11 @@ func Check(all []*Dataset) error {
 		}
 		if d.Parent != "" && !seen[d.Parent] {
 			errs = append(errs, fmt.Errorf("%s: its parent %s must be declared before it", d.Name, d.Parent))
+		}
+		for _, n := range d.Needs {
+			if !seen[n] {
+				errs = append(errs, fmt.Errorf("%s: %s, which it needs, must be declared before it", d.Name, n))
+			}
 		}
 		seen[d.Name] = true
 	}

@@ -13,6 +13,7 @@ var ExternalCollaborators = schemas.Declare(schemas.Table[ExternalCollaborator]{
 	Name: "external_collaborators", Version: 1, Group: schemas.GroupInventory,
 	Doc:   "Accounts that the site flags as external collaborators (guests). Accounts whose flag the site leaves out are neither listed nor taken off.",
 	Grain: "tenant, account",
+	Needs: []string{"group_members"},
 	Columns: []schemas.Column[ExternalCollaborator]{
 		schemas.String("account_id", "Account.", func(r *ExternalCollaborator) string { return r.AccountID }).Key().Personal(),
 		schemas.NullString("display_name", "Name as shown; null when hidden.", func(r *ExternalCollaborator) *string { return r.DisplayName }).Personal(),

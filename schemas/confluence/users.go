@@ -15,6 +15,7 @@ var Users = schemas.Declare(schemas.Table[User]{
 	Name: "users", Version: 1, Group: schemas.GroupInventory,
 	Doc:   "Accounts that are in at least one group of the site. User search, which stops at 10,000, is not used.",
 	Grain: "tenant, account",
+	Needs: []string{"group_members"},
 	Columns: []schemas.Column[User]{
 		schemas.String("account_id", "Account.", func(r *User) string { return r.AccountID }).Key().Personal(),
 		schemas.Enum("account_type", "atlassian for a person, app, customer, or another.", func(r *User) string { return r.AccountType }),
