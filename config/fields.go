@@ -1,0 +1,136 @@
+package config
+
+import "time"
+
+// fields declares every key of the file once, bound to c. Defaults are what c
+// holds at the time of the call.
+func fields(c *Config) []field {
+	return []field{
+		path("data_dir", &c.DataDir,
+			"Where sitedrift keeps its databases, the embedded engine's files and the control socket.").
+			derived("$XDG_DATA_HOME/sitedrift, else ~/.local/share/sitedrift").example("/var/lib/sitedrift"),
+		state("state", &c.State,
+			"Tenants, schedules, heads and credentials: sqlite (files in data_dir, one process),",
+			"or PostgreSQL: env:NAME, file:/path, or postgres://user@host/db without a password."),
+		section("warehouse", "Where rows, changes and runs are stored.", warehouse(&c.Warehouse)...),
+		section("vault", "Encryption of stored credentials.",
+			path("key_file", &c.Vault.KeyFile,
+				"The key that opens them, mode 0600. Keep it apart from data_dir and out of its backups.").
+				derived("$XDG_CONFIG_HOME/sitedrift/vault.key, else ~/.config/sitedrift/vault.key").
+				example("/etc/sitedrift/vault.key"),
+		),
+		section("oauth", "The OAuth 2.0 (3LO) app that `sitedrift connect` asks consent for.",
+			text("client_id", &c.OAuth.ClientID, "Its client id.").example("uO8rIQ0Xf4"),
+			ref("client_secret", &c.OAuth.ClientSecret, secretRef,
+				"Its secret, as env:NAME or file:/path.").example("env:SITEDRIFT_OAUTH_SECRET"),
+			webURL("redirect_url", &c.OAuth.RedirectURL,
+				"Callback address, registered with the app; served by `sitedrift connect`."),
+		),
+		section("endpoints", "Atlassian's shared services; other ones for government clouds, proxies and tests.",
+			webURL("auth", &c.Endpoints.Auth, "Consent and tokens."),
+			webURL("api", &c.Endpoints.API, "The API gateway, which site addresses with a cloud id go through."),
+		),
+		list("tenants", "The sites to watch. Tenants added with `sitedrift tenants` need no entry here.",
+			func(i int) []field { return tenant(c, i) }),
+		section("schedules", "When each group of datasets is read, for tenants that say nothing else: five cron fields in UTC,",
+			schedules(c.Schedules)...).more("a descriptor (@hourly, @daily, @every 30m), or off."),
+		duration("jitter", &c.Jitter, 0, time.Hour,
+			"Starts are spread over this time after their tick, so that tenants do not all start at once."),
+		section("limits", "What runs may use, and what they may publish unasked.", limits(&c.Limits)...),
+		section("server", "What the daemon listens on.",
+			listen("metrics", &c.Server.Metrics, false, "host:port of /metrics, /healthz and /readyz, or off."),
+			path("control_socket", &c.Server.ControlSocket, "Unix socket that the command line talks to.").
+				derived("control.sock in data_dir").example("/run/sitedrift/control.sock"),
+		),
+		section("log", "The daemon's log, on standard error.",
+			oneOf("level", &c.Log.Level, []string{"debug", "info", "warn", "error"}, "The least severe level that is written."),
+			oneOf("format", &c.Log.Format, []string{"json", "console"}, "Its encoding."),
+		),
+		section("sinks", "Places written besides the warehouse.",
+			section("jsonl", "Changes as lines of JSON.",
+				path("dir", &c.Sinks.JSONL.Dir, "Folder of the files. The sink is off without it.").
+					example("/var/lib/sitedrift/jsonl"),
+			),
+		),
+	}
+}
+
+func warehouse(w *Warehouse) []field {
+	return []field{
+		oneOf("mode", &w.Mode, []string{ModeEmbedded, ModeClickHouse},
+			"The engine that sitedrift runs itself, or a ClickHouse server (25.12 or newer)."),
+		ref("dsn", &w.DSN, clickHouseRef,
+			"Mode clickhouse: env:NAME or file:/path of http(s)://user:password@host:8123/ or clickhouse://host:9000/.").
+			example("env:CLICKHOUSE_DSN"),
+		listen("listen", &w.Listen, true,
+			"Mode embedded: loopback host:port where the warehouse can be asked in SQL. Nowhere by default.").
+			example("127.0.0.1:8123"),
+		boolean("listen_read_only", &w.ListenReadOnly, "Refuse statements that write on that port."),
+		size("max_memory", &w.MaxMemory, 256*MiB, 16*TiB,
+			"Mode embedded: memory limit of the engine. A query beyond it fails; the engine lives on."),
+		path("library", &w.Library, "Mode embedded: path of libchdb.so.").
+			derived("the copy that `sitedrift engine install` fetched").example("/opt/sitedrift/libchdb.so"),
+		path("binary", &w.Binary, "Mode embedded: path of a clickhouse binary to run instead of libchdb.").
+			derived("clickhouse in PATH, if there is one").example("/usr/bin/clickhouse"),
+	}
+}
+
+func tenant(c *Config, i int) []field {
+	for len(c.Tenants) <= i {
+		c.Tenants = append(c.Tenants, Tenant{})
+	}
+	t := &c.Tenants[i]
+	t.Schedules = map[string]string{}
+	return []field{
+		checked("id", "tenant id", &t.ID, tenantID,
+			"Name of the tenant in the warehouse and on the command line. It cannot be changed later.").example("acme").needed(),
+		text("name", &t.Name, "Name for people. The id when left out.").example("Acme Corporation"),
+		webURL("site", &t.Site, "Base address of the Confluence site.").example("https://acme.atlassian.net").needed(),
+		checked("cloud_id", "UUID", &t.CloudID, cloudID,
+			"Cloud id of the site. Learned at consent when left out.").example("3f2b9c1e-7d44-4a53-9d1c-0a6f5f1c2b7e"),
+		boolean("paused", &t.Paused, "No schedule of a paused tenant starts."),
+		section("schedules", "Schedules of this tenant, in place of the general ones.",
+			override(t.Schedules)...),
+		section("limits", "Limits of this tenant, in place of the general ones.",
+			number("requests_per_second", &t.Limits.RequestsPerSecond, 0.01, 1000, "").example("5"),
+			number("removal_share", &t.Limits.RemovalShare, 0.001, 1, "").example("0.5"),
+			integer("removal_rows", &t.Limits.RemovalRows, 1, 1_000_000_000, "").example("100"),
+		),
+	}
+}
+
+func schedules(m map[string]string) []field {
+	docs := map[string]string{
+		"posture":   "Permissions, roles, settings, links: what can be wrong today.",
+		"inventory": "Spaces, groups, users, apps: what exists.",
+		"audit":     "Audit records.",
+	}
+	var out []field
+	for _, g := range Groups() {
+		out = append(out, cron(g, m, docs[g]))
+	}
+	return out
+}
+
+func override(m map[string]string) []field {
+	examples := map[string]string{"posture": cronValue("17 */6 * * *"), "inventory": cronValue("@daily"), "audit": Off}
+	var out []field
+	for _, g := range Groups() {
+		out = append(out, cron(g, m, "").example(examples[g]))
+	}
+	return out
+}
+
+func limits(l *Limits) []field {
+	return []field{
+		integer("concurrency", &l.Concurrency, 1, 1024, "Runs at once in this process."),
+		integer("tenant_concurrency", &l.TenantConcurrency, 1, 64, "Requests at once to one site."),
+		number("requests_per_second", &l.RequestsPerSecond, 0.01, 1000, "Requests per second to one site."),
+		integer("points_per_hour", &l.PointsPerHour, 0, 1_000_000_000,
+			"Share of the app's hourly points at Atlassian, which all its tenants draw from. 0 keeps no budget."),
+		number("removal_share", &l.RemovalShare, 0.001, 1,
+			"A run that would remove more than this share of a dataset is held for a second look ..."),
+		integer("removal_rows", &l.RemovalRows, 1, 1_000_000_000, "... if that is at least this many rows."),
+		duration("run_timeout", &l.RunTimeout, time.Minute, 24*time.Hour, "A run is ended after this time."),
+	}
+}
