@@ -1,0 +1,300 @@
+package confluencetest
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// route is one endpoint that the simulator knows.
+type route struct {
+	name   string // method and template
+	number uint8  // position in routes, counted from 1
+	method string
+	parts  []string // template split at slashes; "{...}" matches one segment
+	params []string // query parameters that exist; all others are refused
+	// scopes lists alternatives, each a set of scopes of which all are needed: the
+	// current scope family first, then the beta one.
+	scopes [][]string
+	v1     bool
+	handle func(*call)
+}
+
+// identity is who sent a request.
+type identity struct {
+	account string
+	scopes  []string // nil: an unscoped API token, which may do everything
+	quota   string   // client id for the points quota; empty: outside of the quota
+	app     bool     // an OAuth app rather than an API token
+}
+
+// call is one API request in progress.
+type call struct {
+	srv     *Server
+	site    *Site
+	route   *route
+	w       http.ResponseWriter
+	r       *http.Request
+	who     identity
+	query   url.Values
+	object  string // the id in the path or the query
+	path    string // starts with /wiki
+	page    int
+	now     time.Time
+	fault   *Fault
+	gateway bool
+
+	buf    []byte  // the answer of the endpoint
+	pooled *[]byte // where buf came from and returns to
+	points int
+	status int
+	sent   int
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// serveGateway answers what api.atlassian.com answers.
+func (srv *Server) serveGateway(w http.ResponseWriter, r *http.Request, path string) {
+	if path == "/oauth/token/accessible-resources" {
+		srv.serveResources(w, r)
+		return
+	}
+	rest, ok := strings.CutPrefix(path, "/ex/confluence/")
+	if !ok {
+		gatewayError(w, http.StatusNotFound, "Not Found")
+		return
+	}
+	cloudID, path, _ := strings.Cut(rest, "/")
+	srv.mu.RLock()
+	site := srv.byCloud[cloudID]
+	srv.mu.RUnlock()
+	srv.serveAPI(w, r, site, "/"+path, true)
+}
+
+// serveSite answers what {name}.atlassian.net answers.
+func (srv *Server) serveSite(w http.ResponseWriter, r *http.Request, rest string) {
+	name, path, _ := strings.Cut(rest, "/")
+	site := srv.Site(name)
+	if site == nil {
+		http.NotFound(w, r)
+		return
+	}
+	if path == "_edge/tenant_info" {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(appendString([]byte(`{"cloudId":`), site.cloudID), '}'))
+		return
+	}
+	srv.serveAPI(w, r, site, "/"+path, false)
+}
+
+// serveAPI runs the checks that all API endpoints share, in the order of the real
+// gateway: who, where, what, may they, how much; then the endpoint itself.
+func (srv *Server) serveAPI(w http.ResponseWriter, r *http.Request, site *Site, path string, gateway bool) {
+	c := &call{srv: srv, site: site, w: w, r: r, path: path, now: srv.now(), gateway: gateway, page: 1}
+	if site != nil && gateway {
+		site.apiCalls.Add(1)
+	}
+	defer c.finish()
+	who, grants, ok := srv.authenticate(r, site, gateway)
+	c.who = who
+	if !ok {
+		c.gatewayFail(http.StatusUnauthorized, "Unauthorized")
+		return
+	}
+	if site == nil || grants != nil && !slices.Contains(grants, site) {
+		c.gatewayFail(http.StatusNotFound, "Not Found")
+		return
+	}
+	allowed := c.match()
+	if c.route == nil {
+		if allowed != "" {
+			c.w.Header().Set("Allow", allowed)
+			c.gatewayFail(http.StatusMethodNotAllowed, "Method Not Allowed")
+			return
+		}
+		c.gatewayFail(http.StatusNotFound, "Not Found")
+		return
+	}
+	if !c.who.covers(c.route.scopes) {
+		srv.oauth.mu.Lock()
+		srv.oauth.stats.ScopeRefusals++
+		srv.oauth.mu.Unlock()
+		c.gatewayFail(http.StatusUnauthorized, "Unauthorized; scope does not match")
+		return
+	}
+	if reason := srv.meter.admit(w.Header(), site.index, c.quota()); reason != "" {
+		c.fail(http.StatusTooManyRequests, "RATE_LIMITED", "Rate limit exceeded: "+reason)
+		return
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		c.fail(http.StatusBadRequest, "BAD_REQUEST", "The query cannot be parsed")
+		return
+	}
+	c.query = query
+	c.locate()
+	c.fault = site.faults.find(c)
+	if c.before() {
+		return
+	}
+	for name, values := range query {
+		if !slices.Contains(c.route.params, name) {
+			c.fail(http.StatusBadRequest, "INVALID_REQUEST_PARAMETER", "Unknown query parameter '"+name+"'")
+			return
+		}
+		if len(values) > 1 && !slices.Contains([]string{"ids", "keys", "expand"}, name) {
+			c.fail(http.StatusBadRequest, "INVALID_REQUEST_PARAMETER", "Repeated query parameter '"+name+"'")
+			return
+		}
+	}
+	c.route.handle(c)
+}
+
+// quota names the pool of points that the request draws from.
+func (c *call) quota() string {
+	if c.who.quota != "" && c.srv.meter.limits.PerTenant {
+		return c.site.cloudID
+	}
+	return c.who.quota
+}
+
+// match finds the route, or else the method that the path exists for.
+func (c *call) match() (allowed string) {
+	parts := strings.Split(c.path[1:], "/")
+	for i := range routes {
+		rt := &routes[i]
+		if len(rt.parts) != len(parts) {
+			continue
+		}
+		object, same := "", true
+		for j, p := range rt.parts {
+			if p[0] == '{' {
+				object = parts[j]
+				same = same && object != ""
+			} else if p != parts[j] {
+				same = false
+			}
+			if !same {
+				break
+			}
+		}
+		if !same {
+			continue
+		}
+		allowed = rt.method
+		if rt.method == c.r.Method {
+			c.route, c.object = rt, object
+			return allowed
+		}
+	}
+	return allowed
+}
+
+// locate finds the object and the page number, which faults and the log refer to.
+func (c *call) locate() {
+	if c.object == "" {
+		c.object = c.query.Get("id")
+	}
+	if c.object == "" {
+		c.object = c.query.Get("accountId")
+	}
+	if c.route.v1 {
+		start, _ := strconv.Atoi(c.query.Get("start"))
+		if limit, err := strconv.Atoi(c.query.Get("limit")); err == nil && limit > 0 {
+			c.page = 1 + start/limit
+		} else if start > 0 {
+			c.page = 2
+		}
+		return
+	}
+	if cur, ok := c.decodeCursor(c.query.Get("cursor")); ok {
+		c.page = int(cur.page)
+	}
+}
+
+func (who identity) covers(alternatives [][]string) bool {
+	if who.scopes == nil {
+		return true
+	}
+	return slices.ContainsFunc(alternatives, func(needed []string) bool {
+		return !slices.ContainsFunc(needed, func(scope string) bool { return !slices.Contains(who.scopes, scope) })
+	})
+}
+
+// reply sends a body as it is.
+func (c *call) reply(status int, body []byte) {
+	c.status, c.sent = status, len(body)
+	h := c.w.Header()
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.w.WriteHeader(status)
+	if c.r.Method != http.MethodHead {
+		_, _ = c.w.Write(body)
+	}
+}
+
+// replyJSON sends the answer of an endpoint and applies the faults that mutilate it.
+func (c *call) replyJSON(body []byte) {
+	h := c.w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	if c.fault != nil {
+		switch c.fault.Kind {
+		case FaultReset:
+			resetMidBody(c.w, []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"), body)
+			return
+		case FaultTruncated:
+			body = body[:len(body)/2]
+		}
+	}
+	c.reply(http.StatusOK, body)
+}
+
+// fail sends an error in the shape of the endpoint's API version.
+func (c *call) fail(status int, code, text string) {
+	var b []byte
+	if c.route.v1 {
+		b = strconv.AppendInt([]byte(`{"statusCode":`), int64(status), 10)
+		b = append(b, `,"data":{"authorized":true,"valid":true,"errors":[],"successful":false},"message":`...)
+		b = append(appendASCII(b, text), '}')
+	} else {
+		b = strconv.AppendInt([]byte(`{"errors":[{"status":`), int64(status), 10)
+		b = appendString(append(b, `,"code":`...), code)
+		b = appendString(append(b, `,"title":`...), text)
+		b = append(b, `,"detail":null}]}`...)
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.reply(status, b)
+}
+
+func (c *call) gatewayFail(status int, message string) {
+	c.status = status
+	gatewayError(c.w, status, message)
+}
+
+func gatewayError(w http.ResponseWriter, status int, message string) {
+	b := strconv.AppendInt([]byte(`{"code":`), int64(status), 10)
+	b = append(appendString(append(b, `,"message":`...), message), '}')
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}
+
+// finish books the request.
+func (c *call) finish() {
+	e := entry{at: c.now.UnixNano(), object: strings.Clone(c.object), account: c.who.account, bytes: int32(c.sent), page: int32(c.page), site: -1, status: int16(c.status), gateway: c.gateway}
+	if c.site != nil {
+		e.site = int16(c.site.index)
+		if c.route != nil {
+			e.route = c.route.number
+			if c.status == http.StatusOK {
+				c.points++
+			}
+			c.site.points.Add(int64(c.points))
+			c.srv.meter.spend(c.quota(), c.points)
+		}
+	}
+	c.srv.log.add(e)
+}
