@@ -1,0 +1,318 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+)
+
+// want is what a refresh is for: settled tells whether a row and its token
+// already give it.
+type want struct {
+	settled  func(collector.Credential, token) bool
+	orUsable bool // a token that still lives will do while another process refreshes
+}
+
+// fly joins the refresh of k in progress or begins one, and waits for it or for
+// ctx. The refresh itself runs on without its callers (protocol, step 3).
+func (t *Tokens) fly(ctx context.Context, k key, goal want) (token, error) {
+	for {
+		t.mu.Lock()
+		f, joined := t.flights[k]
+		if !joined {
+			if t.closed {
+				t.mu.Unlock()
+				return token{}, ErrClosed
+			}
+			f = &flight{done: make(chan struct{})}
+			t.flights[k] = f
+			t.running.Add(1)
+			go t.take(k, f, goal)
+		}
+		t.mu.Unlock()
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return token{}, ctx.Err()
+		}
+		if f.err != nil || !joined {
+			return f.token, f.err
+		}
+		// Somebody else's refresh may have wanted less than we do.
+		row, err := t.read(ctx, k)
+		if err != nil {
+			return token{}, err
+		}
+		got, err := t.tokenOf(row)
+		if err != nil || goal.settled(row, got) {
+			return got, err
+		}
+	}
+}
+
+// take runs one flight. A panic on the way, also a runtime.Goexit, ends this
+// flight only and leaves the row as a crash would (Invariant 7).
+func (t *Tokens) take(k key, f *flight, goal want) {
+	f.err = &Error{Class: ErrTemporary, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind, Cause: errors.New("the refresh was abandoned")}
+	defer func() {
+		if p := recover(); p != nil {
+			t.Log.Error("token refresh panicked", zap.String("tenant", k.tenant), zap.String("kind", k.kind),
+				zap.String("panic", fmt.Sprintf("%T", p)), zap.Stack("stack"))
+		}
+		t.mu.Lock()
+		delete(t.flights, k)
+		if f.err == nil {
+			t.cache[k] = f.token
+			delete(t.retries, k)
+		}
+		t.mu.Unlock()
+		close(f.done)
+		t.running.Done()
+	}()
+	f.token, f.err = t.refresh(k, goal)
+}
+
+// refresh runs the protocol until there is a token, a verdict, or no try left.
+func (t *Tokens) refresh(k key, goal want) (token, error) {
+	waitUntil := t.Now().Add(maxWait)
+	for try := 1; ; {
+		c, ours, claimed, err := t.claim(k)
+		if err != nil {
+			return token{}, err
+		}
+		got, err := t.tokenOf(c)
+		if err != nil {
+			t.release(k, claimed && ours)
+			return token{}, err
+		}
+		view := c
+		if ours {
+			view.IntentAt = time.Time{} // this claim's own, nothing was sent under it
+		}
+		if goal.settled(view, got) {
+			if claimed {
+				t.release(k, ours)
+			}
+			return got, nil
+		}
+		if !claimed {
+			// Another process is at it: wait for what it stores, or for its lease to end.
+			if goal.orUsable && got.usable(t.Now()) {
+				return got, nil
+			}
+			if !t.Now().Before(waitUntil) {
+				return token{}, &Error{Class: ErrTemporary, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
+					Cause: fmt.Errorf("process %s held the refresh lease for %v", c.LeaseOwner, maxWait)}
+			}
+			left := max(c.LeaseUntil.Sub(t.Now()), 50*time.Millisecond)
+			if err := t.pause(min(left, time.Duration(250+250*t.Jitter())*time.Millisecond)); err != nil {
+				return token{}, err
+			}
+			continue
+		}
+
+		tok, v, err := t.attempt(k, c, ours)
+		if err == nil || v == refused || v == dead {
+			return tok, err
+		}
+		if v == rotated { // ours was discarded, another one is stored
+			continue
+		}
+		// Unknown outcome: the intent stays, and the same token goes out again
+		// (Invariant 5), while the provider still takes it.
+		tries, late := maxTries, t.tooLate(c, t.Now())
+		if t.Provider.Leeway == 0 {
+			tries, late = 2, false
+		}
+		if try++; try > tries || late {
+			return token{}, err
+		}
+		if err := t.pause(t.backoff(try, c, v, err)); err != nil {
+			return token{}, err
+		}
+	}
+}
+
+// claim takes the lease, with a durable intent, before anything is sent. It
+// tells whether the intent is this claim's own, and whether the claim was got.
+func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err error) {
+	before, err := t.read(t.ctx, k)
+	if err != nil {
+		return before, false, false, err
+	}
+	now := t.Now().Truncate(time.Millisecond)
+	if before.LeaseOwner == t.Owner && now.Before(before.LeaseUntil) {
+		// Left by a call of ours that had no answer: the provider may still be at it.
+		return before, false, false, nil
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
+	defer cancel()
+	c, claimed, err = t.Store.ClaimRefresh(ctx, k.tenant, k.kind, t.Owner, now, now.Add(leaseFor))
+	if err != nil {
+		return c, false, false, t.storeError("claim the refresh", k, err)
+	}
+	if !claimed {
+		c, err = t.read(t.ctx, k)
+		return c, false, false, err
+	}
+	ours = c.IntentAt.Equal(now) && (before.IntentAt.IsZero() || before.Generation != c.Generation)
+	if err := t.alive(c); err != nil {
+		t.release(k, ours)
+		return c, ours, false, err
+	}
+	return c, ours, true, nil
+}
+
+// attempt sends the claimed row's refresh token once and stores what comes. A
+// verdict of rotated with an error means that another process stored first.
+func (t *Tokens) attempt(k key, c collector.Credential, ours bool) (token, verdict, error) {
+	g, err := openGrant(t.Vault, c)
+	if err != nil {
+		t.release(k, ours)
+		return token{}, refused, err
+	}
+	if g.Refresh.IsZero() {
+		t.release(k, ours)
+		return token{}, refused, &Error{Class: ErrClientConfig, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
+			Cause: errors.New("no refresh token is stored"), Hint: "run: sitedrift connect --tenant " + k.tenant}
+	}
+	t.trace("refresh.intent_saved")
+
+	sentAt := t.Now()
+	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	p, v, fail := t.Provider.refresh(ctx, t.client, g.Refresh)
+	cancel()
+	if fail != nil {
+		fail.Op, fail.Tenant, fail.Kind = "refresh the token", k.tenant, k.kind
+	}
+	switch v {
+	case rotated:
+		t.trace("refresh.answer_received")
+		return t.persist(k, c, g, p, sentAt)
+	case dead:
+		return t.bury(k, c, fail)
+	case refused:
+		// The app was turned away before anybody looked at the token.
+		t.release(k, ours)
+	case unknown:
+		t.release(k, false)
+	case unanswered:
+		// The provider may still be rotating: nobody else may try until the lease ends.
+	}
+	t.Log.Warn("token refresh failed", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Error(fail))
+	return token{}, v, fail
+}
+
+// persist stores the new pair and only then returns its access token
+// (Invariant 5). While the store is down it tries on: the pair is the only copy.
+func (t *Tokens) persist(k key, c collector.Credential, old grant, p pair, sentAt time.Time) (token, verdict, error) {
+	next := grant{p.access, p.refresh}
+	if next.Refresh.IsZero() {
+		next.Refresh = old.Refresh // RFC 6749, section 6: the old one stays in force
+	}
+	was := c.Generation
+	c.Generation++
+	c.State, c.StateReason = collector.CredentialOK, ""
+	c.LeaseOwner, c.LeaseUntil, c.IntentAt = "", time.Time{}, time.Time{}
+	c.AccessExpiresAt, c.LastOKAt = sentAt.Add(p.lifetime), sentAt
+	if p.scopes != nil {
+		c.Scopes = slices.Clone(p.scopes)
+	}
+	sealed, err := sealGrant(t.Vault, c, next)
+	if err != nil {
+		return token{}, unknown, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind, Cause: err}
+	}
+	c.Sealed = sealed
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
+		saved, err := t.Store.SaveRotation(ctx, c, was, t.Owner)
+		if err == nil && !saved {
+			saved, err = t.isStored(ctx, k, c)
+			if err == nil && !saved {
+				cancel()
+				t.Log.Warn("another process stored a newer token first, ours is dropped",
+					zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Int64("generation", was))
+				t.release(k, false)
+				return token{}, rotated, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind,
+					Cause: errors.New("another process stored one first")}
+			}
+		}
+		cancel()
+		if err == nil {
+			t.trace("refresh.saved")
+			return t.tokenFrom(c, next), rotated, nil
+		}
+		t.Log.Error("the new token is not stored yet, trying on", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Error(err))
+		// Not t.pause: shutting down does not end this, only Close's deadline does.
+		if t.Sleep(t.ctx, wait) != nil {
+			return token{}, unknown, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind, Cause: err}
+		}
+	}
+}
+
+// isStored tells whether the row is the one we wrote: the write before may have
+// happened although it gave an error.
+func (t *Tokens) isStored(ctx context.Context, k key, ours collector.Credential) (bool, error) {
+	row, err := t.Store.Credential(ctx, k.tenant, k.kind)
+	if err != nil {
+		return false, err
+	}
+	return row.Generation == ours.Generation && bytes.Equal(row.Sealed, ours.Sealed), nil
+}
+
+// bury marks the grant dead, if the token that the provider refused is still
+// the stored one (Invariant 6). If it is not, another process refreshed or a
+// person consented, and the answer says nothing about the present grant.
+func (t *Tokens) bury(k key, c collector.Credential, fail *Error) (token, verdict, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
+	defer cancel()
+	reason := fmt.Sprintf("the provider answered %d %s", fail.Status, fail.Code)
+	if fail.Description != "" {
+		reason += " (" + fail.Description + ")"
+	}
+	marked, err := t.Store.MarkNeedsReconsent(ctx, k.tenant, k.kind, c.Generation, reason)
+	if err != nil {
+		t.release(k, false)
+		return token{}, unknown, t.storeError("mark the grant as dead", k, err)
+	}
+	if !marked {
+		t.release(k, false)
+		return token{}, rotated, fail
+	}
+	t.release(k, true)
+	t.Log.Error("the grant is dead, consent is needed", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.String("reason", reason))
+	fail.Hint = "run: sitedrift connect --tenant " + k.tenant
+	return token{}, dead, fail
+}
+
+// release gives the lease back. If that fails, the lease ends by itself.
+func (t *Tokens) release(k key, clearIntent bool) {
+	ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
+	defer cancel()
+	if err := t.Store.ReleaseRefresh(ctx, k.tenant, k.kind, t.Owner, clearIntent); err != nil {
+		t.Log.Warn("the refresh lease could not be given back and will end by itself",
+			zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Error(err))
+	}
+}
+
+// backoff says how long to wait before the given try: a second, doubling, or
+// longer if the provider asks; until the lease ends when the call had no answer.
+func (t *Tokens) backoff(try int, c collector.Credential, v verdict, err error) time.Duration {
+	wait := time.Duration((0.5 + 0.5*t.Jitter()) * float64(time.Second<<(try-2)))
+	if v == unanswered {
+		wait += max(c.LeaseUntil.Sub(t.Now()), 0)
+	}
+	var e *Error
+	if errors.As(err, &e) && e.RetryAfter > wait {
+		// Beyond the leeway waiting would be worse than asking early.
+		wait = min(e.RetryAfter, time.Minute)
+	}
+	return wait
+}

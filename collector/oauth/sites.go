@@ -1,0 +1,143 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sitedrift/sitedrift/collector/vault"
+)
+
+// site is one entry of accessible-resources.
+type site struct {
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	URL    string   `json:"url"`
+	Scopes []string `json:"scopes"`
+}
+
+var cloudIDForm = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
+
+// sites lists what the grant reaches. A site with several products is listed
+// once for each and is merged here.
+func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) ([]site, error) {
+	var listed []site
+	status, err := c.get(ctx, "/oauth/token/accessible-resources", access, &listed)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("the API answered %d", status)
+	}
+	if err != nil {
+		return nil, &Error{Class: ErrTemporary, Op: "list the sites that the grant reaches", Tenant: req.Tenant, Kind: c.Provider.kind(),
+			Cause: err, Hint: "consent again; if it stays, check endpoints.api"}
+	}
+	var merged []site
+	for _, s := range listed {
+		if !cloudIDForm.MatchString(s.ID) {
+			continue // it would become part of a URL
+		}
+		if i := slices.IndexFunc(merged, func(m site) bool { return m.ID == s.ID }); i >= 0 {
+			merged[i].Scopes = append(merged[i].Scopes, s.Scopes...)
+			continue
+		}
+		merged = append(merged, s)
+	}
+	return merged, nil
+}
+
+// pick finds the tenant's site among those that the grant reaches.
+func pick(sites []site, req Request) (site, error) {
+	refuse := func(format string, args ...any) error {
+		names := make([]string, 0, len(sites))
+		for _, s := range sites {
+			names = append(names, fmt.Sprintf("%s (%s)", clean(s.URL), s.ID))
+		}
+		reaches := "it reaches no site"
+		if len(names) > 0 {
+			reaches = "it reaches " + strings.Join(names, ", ")
+		}
+		return fmt.Errorf("tenant %s: %w: %s; %s", req.Tenant, ErrWrongSite, fmt.Sprintf(format, args...), reaches)
+	}
+	found := sites
+	if req.SiteURL != "" {
+		found = slices.DeleteFunc(slices.Clone(sites), func(s site) bool { return origin(s.URL) != origin(req.SiteURL) })
+	} else if req.CloudID != "" {
+		found = slices.DeleteFunc(slices.Clone(sites), func(s site) bool { return s.ID != req.CloudID })
+	}
+	switch {
+	case len(found) == 0 && req.SiteURL == "" && req.CloudID == "":
+		return site{}, refuse("the person who consents must have access to Confluence")
+	case len(found) == 0:
+		return site{}, refuse("the configured site %s is not among them; consent with an account of that site, or correct the site URL", clean(req.SiteURL+" "+req.CloudID))
+	case len(found) > 1:
+		return site{}, refuse("more than one fits; configure the tenant's site URL or cloud id")
+	case req.CloudID != "" && found[0].ID != req.CloudID:
+		return site{}, refuse("%s has the cloud id %s and the tenant is known by %s, so its history would be mixed with another site's; make a new tenant for it",
+			clean(found[0].URL), found[0].ID, clean(req.CloudID))
+	}
+	return found[0], nil
+}
+
+// accountScopes open the call that tells who consented (Confluence Cloud REST v1, "Get current user").
+var accountScopes = []string{"read:confluence-user", "read:content-details:confluence"}
+
+// account returns the id of the account that consented, empty when the scopes do not show it.
+func (c *Consent) account(ctx context.Context, cloudID string, granted []string, access vault.Secret) (string, error) {
+	if !slices.ContainsFunc(accountScopes, func(s string) bool { return slices.Contains(granted, s) }) {
+		return "", nil
+	}
+	var user struct {
+		AccountID string `json:"accountId"`
+	}
+	status, err := c.get(ctx, "/ex/confluence/"+cloudID+"/wiki/rest/api/user/current", access, &user)
+	if err != nil {
+		return "", &Error{Class: ErrTemporary, Op: "ask who consented", Cause: err, Hint: "consent again"}
+	}
+	if status != http.StatusOK {
+		return "", nil
+	}
+	return clean(user.AccountID), nil
+}
+
+// get asks the API gateway once. Only an answer of 200 is decoded into out.
+func (c *Consent) get(ctx context.Context, path string, access vault.Secret, out any) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.Provider.APIURL, "/")+path, nil)
+	if err != nil {
+		return 0, errors.New("the API's URL cannot be used")
+	}
+	req.Header.Set("Authorization", "Bearer "+access.Reveal())
+	req.Header.Set("Accept", "application/json")
+	resp, err := newClient(c.Transport).Do(req)
+	if err != nil {
+		return 0, transportCause(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return resp.StatusCode, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, fmt.Errorf("the answer broke off: %w", transportCause(err))
+	}
+	if json.Unmarshal(data, out) != nil {
+		return 0, errors.New("the answer is not the JSON that was expected")
+	}
+	return resp.StatusCode, nil
+}
+
+// origin reduces a URL to scheme and host, in lower case.
+func origin(raw string) string {
+	u, err := url.Parse(strings.TrimSpace(raw))
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return strings.ToLower(u.Scheme + "://" + u.Host)
+}
