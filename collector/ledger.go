@@ -18,6 +18,7 @@ type Head struct {
 	ReadStart    time.Time // start of the last run that read the dataset
 	Projected    bool      // the warehouse has this watermark
 	Mismatches   int       // baseline checks failed in a row; the second one opens a recovered epoch
+	Cursor       string    // where an append-only dataset goes on reading; opaque to the ledger
 }
 
 // Attempt is one numbered try at a run. Its number only grows per tenant and
@@ -28,8 +29,15 @@ type Attempt struct {
 	RunID         uuid.UUID
 	Owner         string
 	StartedAt     time.Time
-	Heads         map[string]Head // by dataset, as of the begin, void lists included
-	Abandoned     []Abandoned     // earlier attempts that never ended
+	Heads         map[string]Head // by dataset asked for, as of the begin (Seq 0: never decided); Void has every undecided number below Seq of the attempt
+	Abandoned     []Abandoned     // earlier attempts that never ended; reported until an attempt after them decides or ends
+
+	// Untouched is set by the run before Decide or End: datasets of which it
+	// sent no row to the warehouse, not even in a call that failed. For every
+	// other dataset that is not decided the number becomes void, so a dataset
+	// that is left out wrongly costs a void entry, one that is put in wrongly
+	// makes undecided rows visible.
+	Untouched []string
 }
 
 // Abandoned is an attempt that began and never decided or ended.
@@ -72,12 +80,19 @@ type Ledger interface {
 	// never decided go to its void list.
 	Begin(ctx context.Context, b Begin) (*Attempt, error)
 	// Decide commits the given heads in one transaction and ends the attempt.
-	// Heads with Projected false still have to be shown. ErrFenced when the
-	// attempt is not the newest of its tenant and group, or not the owner's.
+	// A head whose Seq is the attempt's moves the dataset to it; Projected false
+	// says that it still has to be shown. A head whose Seq is that of the
+	// begin's head says that the dataset was read and nothing of it was sent to
+	// the warehouse: only ReadStart, Mismatches and Cursor are stored, and the
+	// number does not become void. Void is the ledger's own; what the heads say
+	// of it is not read. Repeating a Decide whose answer was lost is no error.
+	// ErrFenced when the attempt is not the newest of its tenant and group, or
+	// not the owner's.
 	Decide(ctx context.Context, a *Attempt, heads []Head) error
 	// End closes an attempt that decides nothing (held, failed, stopped), so
-	// that it is not reported as abandoned; its number stays void. mismatched
-	// names the datasets whose baseline check failed. ErrFenced as above.
+	// that it is not reported as abandoned; its number stays void, but for the
+	// datasets in a.Untouched. mismatched names the datasets whose baseline
+	// check failed. ErrFenced as above.
 	End(ctx context.Context, a *Attempt, mismatched []string) error
 	// Projected marks heads as shown, if they are still the committed ones.
 	Projected(ctx context.Context, heads []Head) error

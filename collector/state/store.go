@@ -1,0 +1,72 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sitedrift/sitedrift/collector"
+)
+
+// Store holds tenants, work, ledger and credentials. Its methods are safe for
+// concurrent use by many goroutines; on PostgreSQL also by many processes with
+// a Store each.
+type Store struct {
+	db    *pool     // tenants, work, ledger
+	vault *pool     // credentials; the same as db on PostgreSQL
+	lock  io.Closer // the lock of the directory; nil on PostgreSQL
+}
+
+var (
+	_ collector.Work   = (*Store)(nil)
+	_ collector.Ledger = (*Store)(nil)
+)
+
+// Close closes the databases, then lets go of the directory.
+func (s *Store) Close() error {
+	errs := []error{s.db.Close()}
+	if s.vault != s.db {
+		errs = append(errs, s.vault.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the databases answer.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("state database: %w", err)
+	}
+	if err := s.vault.PingContext(ctx); err != nil {
+		return fmt.Errorf("credential database: %w", err)
+	}
+	return nil
+}
+
+// pool is a connection pool with the few words that differ by dialect.
+type pool struct {
+	*sql.DB
+	dialect    string // "sqlite" or "postgres"
+	skipLocked string // ends a SELECT that locks the rows of work (w) and lanes (l)
+}
+
+// tx runs fn in a transaction and commits it when fn returns nil.
+func (d *pool) tx(ctx context.Context, fn func(*sql.Tx) error) error {
+	tx, err := d.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := fn(tx); err != nil {
+		// The cause counts; a rollback that fails ends with the connection.
+		_ = tx.Rollback()
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

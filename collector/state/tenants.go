@@ -1,0 +1,117 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sitedrift/sitedrift/collector"
+)
+
+var tenantID = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+const tenantColumns = `id, name, site_url, cloud_id, paused, created_at`
+
+func scanTenant(s scanner) (t collector.Tenant, err error) {
+	err = s.Scan(&t.ID, &t.Name, &t.SiteURL, &t.CloudID, &t.Paused, instant{&t.CreatedAt})
+	return t, err
+}
+
+// PutTenant stores a tenant, or replaces the one with its id; CreatedAt stays
+// what it was at first.
+func (s *Store) PutTenant(ctx context.Context, t collector.Tenant) error {
+	if !tenantID.MatchString(t.ID) {
+		return fmt.Errorf("tenant id %q: use 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit", t.ID)
+	}
+	_, err := s.db.ExecContext(ctx, `
+INSERT INTO tenants (id, name, site_url, cloud_id, paused, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, cloud_id = excluded.cloud_id, paused = excluded.paused`,
+		t.ID, t.Name, t.SiteURL, t.CloudID, t.Paused, millis(t.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("store tenant %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+// Tenant returns one tenant, or ErrUnknownTenant.
+func (s *Store) Tenant(ctx context.Context, id string) (collector.Tenant, error) {
+	t, err := scanTenant(s.db.QueryRowContext(ctx, `SELECT `+tenantColumns+` FROM tenants WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return t, unknownTenant(id)
+	}
+	if err != nil {
+		return t, fmt.Errorf("read tenant %s: %w", id, err)
+	}
+	return t, nil
+}
+
+// Tenants lists all tenants by id.
+func (s *Store) Tenants(ctx context.Context) ([]collector.Tenant, error) {
+	all, err := collect(ctx, s.db, scanTenant, `SELECT `+tenantColumns+` FROM tenants`)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	// Sorted here, since the order of text differs between databases.
+	slices.SortFunc(all, func(a, b collector.Tenant) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// SetPaused stops or resumes the claiming of a tenant's work; a run in progress
+// goes on. ErrUnknownTenant when there is none.
+func (s *Store) SetPaused(ctx context.Context, id string, paused bool) error {
+	n, err := affected(ctx, s.db, `UPDATE tenants SET paused = $1 WHERE id = $2`, paused, id)
+	if err != nil {
+		return fmt.Errorf("pause tenant %s: %w", id, err)
+	}
+	if n == 0 {
+		return unknownTenant(id)
+	}
+	return nil
+}
+
+// RemoveTenant erases a tenant with its credentials, schedules and holds. Its
+// heads and attempt numbers stay: rows in the warehouse keep their meaning, and
+// a tenant that comes back under the same id goes on counting. A run in
+// progress is fenced. Repeating it after a failure is safe; ErrUnknownTenant
+// when there is none.
+func (s *Store) RemoveTenant(ctx context.Context, id string) error {
+	// Credentials go first: after a crash in between, the tenant is still
+	// listed and can be removed again, and no secret is left behind unseen.
+	if err := s.DeleteCredentials(ctx, id); err != nil {
+		return err
+	}
+	err := s.db.tx(ctx, func(tx *sql.Tx) error {
+		for _, statement := range []string{
+			`UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0 WHERE tenant = $1`,
+			`UPDATE attempts SET phase = 'ended' WHERE tenant = $1 AND phase = 'running'`,
+			`DELETE FROM holds WHERE tenant = $1`,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
+				return err
+			}
+		}
+		n, err := affected(ctx, tx, `DELETE FROM tenants WHERE id = $1`, id) // work goes with it
+		if err == nil && n == 0 {
+			err = unknownTenant(id)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove tenant: %w", err)
+	}
+	return nil
+}
+
+// knownTenant is nil when the tenant exists.
+func knownTenant(ctx context.Context, q querier, id string) error {
+	var one int
+	err := q.QueryRowContext(ctx, `SELECT 1 FROM tenants WHERE id = $1`, id).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return unknownTenant(id)
+	}
+	return err
+}

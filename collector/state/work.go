@@ -1,0 +1,222 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+)
+
+// Claim implements collector.Work. One-offs go before schedules: somebody
+// waits for them. The Trigger of a job is what the table knows: manual for a
+// one-off, retry after a failure, schedule otherwise. Whether a schedule's Tick
+// was missed for long (catch_up), or a retry has reached the regular tick, is
+// read from the cron expression by package schedule (Plan.Due, Plan.Planned).
+//
+// A crashed run leaves next_at as it was, so its Tick is claimed again when
+// the lease ends: no tick is lost (Invariant 11).
+func (s *Store) Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]collector.Job, error) {
+	if owner == "" || lease <= 0 {
+		return nil, fmt.Errorf("claim work: owner %q and lease %s must be given", owner, lease)
+	}
+	var jobs []collector.Job
+	err := s.db.tx(ctx, func(tx *sql.Tx) error {
+		taken := map[lane]bool{}
+		for _, oneOff := range []bool{true, false} {
+			if len(jobs) >= limit {
+				return nil
+			}
+			due, err := s.due(ctx, tx, oneOff, now, limit-len(jobs), taken)
+			if err != nil {
+				return err
+			}
+			if err := takeLanes(ctx, tx, owner, now.Add(lease), due); err != nil {
+				return err
+			}
+			jobs = append(jobs, due...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim work: %w", err)
+	}
+	return jobs, nil
+}
+
+// lane is a tenant and group: what is run by one process at a time.
+type lane struct{ tenant, group string }
+
+// due reads and locks rows that can be claimed, one per lane. On PostgreSQL the
+// rows of work and lanes are locked both: a process that waited for nobody
+// (SKIP LOCKED) but read an older state has its conditions checked again on the
+// newest version of the locked rows (PostgreSQL manual, "Read Committed
+// Isolation Level"), so a tick that was finished meanwhile is not run twice.
+func (s *Store) due(ctx context.Context, tx *sql.Tx, oneOff bool, now time.Time, limit int, taken map[lane]bool) ([]collector.Job, error) {
+	rows, err := collect(ctx, tx, scanJob, `
+SELECT w.tenant, w.grp, w.cron, w.datasets, w.next_at, w.failures, w.kind, w.one_off
+FROM work w
+JOIN tenants t ON t.id = w.tenant
+JOIN lanes l ON l.tenant = w.tenant AND l.grp = w.grp
+WHERE w.one_off = $1 AND w.next_at <= $2 AND NOT w.paused AND NOT t.paused AND l.lease_until <= $2
+ORDER BY w.next_at, w.tenant, w.kind
+LIMIT $3`+s.db.skipLocked, oneOff, millis(now), limit)
+	if err != nil {
+		return nil, err
+	}
+	var due []collector.Job
+	for _, job := range rows {
+		if l := (lane{job.Tenant, job.Group}); !taken[l] {
+			taken[l] = true
+			due = append(due, job)
+		}
+	}
+	return due, nil
+}
+
+func scanJob(r scanner) (j collector.Job, err error) {
+	var oneOff bool
+	err = r.Scan(&j.Tenant, &j.Group, &j.Cron, list{&j.Datasets}, instant{&j.Tick}, &j.Failures, &j.Kind, &oneOff)
+	switch {
+	case oneOff:
+		j.Trigger = collector.TriggerManual
+	case j.Failures > 0:
+		j.Trigger = collector.TriggerRetry
+	default:
+		j.Trigger = collector.TriggerSchedule
+	}
+	return j, err
+}
+
+// takeLanes leases the lanes of jobs to owner, and fills Owner and Fence in.
+// The transaction holds their locks.
+func takeLanes(ctx context.Context, tx *sql.Tx, owner string, until time.Time, jobs []collector.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	args := []any{owner, millis(until)}
+	for _, j := range jobs {
+		args = append(args, j.Tenant, j.Group, j.Kind)
+	}
+	const kind = `(SELECT c.kind FROM chosen c WHERE c.tenant = lanes.tenant AND c.grp = lanes.grp)`
+	type taken struct {
+		lane
+		fence int64
+	}
+	rows, err := collect(ctx, tx, func(r scanner) (t taken, err error) {
+		err = r.Scan(&t.tenant, &t.group, &t.fence)
+		return t, err
+	}, `WITH chosen (tenant, grp, kind) AS (VALUES `+rowValues(3, len(jobs), 3)+`)
+UPDATE lanes SET lease_owner = $1, lease_until = $2, lease_kind = `+kind+`, fence = fence + 1
+WHERE (tenant, grp) IN (SELECT tenant, grp FROM chosen)
+RETURNING tenant, grp, fence`, args...)
+	if err != nil {
+		return err
+	}
+	fences := make(map[lane]int64, len(rows))
+	for _, r := range rows {
+		fences[r.lane] = r.fence
+	}
+	for i := range jobs {
+		jobs[i].Owner = owner
+		jobs[i].Fence = fences[lane{jobs[i].Tenant, jobs[i].Group}]
+	}
+	return nil
+}
+
+// held is the condition under which a job still is its owner's; the arguments
+// are those of heldArgs. An ended lease that nobody took over still is.
+const held = `tenant = $1 AND grp = $2 AND lease_kind = $3 AND lease_owner = $4 AND fence = $5`
+
+func heldArgs(j collector.Job, more ...any) []any {
+	return append([]any{j.Tenant, j.Group, j.Kind, j.Owner, j.Fence}, more...)
+}
+
+// Renew implements collector.Work.
+func (s *Store) Renew(ctx context.Context, job collector.Job, until time.Time) error {
+	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_until = $6 WHERE `+held+`
+AND EXISTS (SELECT 1 FROM work w WHERE w.tenant = $1 AND w.kind = $3)`, heldArgs(job, millis(until))...)
+	if err != nil {
+		return fmt.Errorf("renew lease of %s/%s: %w", job.Tenant, job.Kind, err)
+	}
+	if n == 0 {
+		return fenced(job)
+	}
+	return nil
+}
+
+func fenced(j collector.Job) error {
+	return fmt.Errorf("job %s/%s, claim %d: %w", j.Tenant, j.Kind, j.Fence, collector.ErrFenced)
+}
+
+// Finish implements collector.Work. next must be given for a schedule; it is
+// ignored when the schedule's cron was changed during the run.
+func (s *Store) Finish(ctx context.Context, job collector.Job, next time.Time, failures int) error {
+	oneOff := job.Cron == ""
+	if !oneOff && next.IsZero() {
+		return fmt.Errorf("finish job %s/%s: no next start given", job.Tenant, job.Kind)
+	}
+	err := s.db.tx(ctx, func(tx *sql.Tx) error {
+		n, err := affected(ctx, tx, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0 WHERE `+held, heldArgs(job)...)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fenced(job)
+		}
+		if oneOff {
+			_, err = tx.ExecContext(ctx, `DELETE FROM work WHERE tenant = $1 AND kind = $2`, job.Tenant, job.Kind)
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
+UPDATE work SET next_at = CASE WHEN cron = $3 THEN $4 ELSE next_at END, failures = $5 WHERE tenant = $1 AND kind = $2`,
+			job.Tenant, job.Kind, job.Cron, millis(next), failures)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("finish job: %w", err)
+	}
+	return nil
+}
+
+// NextDue implements collector.Work. A row whose lane is leased counts from the
+// end of the lease.
+func (s *Store) NextDue(ctx context.Context) (time.Time, error) {
+	const claimable = `
+FROM work w
+JOIN tenants t ON t.id = w.tenant
+JOIN lanes l ON l.tenant = w.tenant AND l.grp = w.grp
+WHERE NOT w.paused AND NOT t.paused`
+	// Two looks, each along an index: free lanes in the order of time, and the
+	// few lanes that are leased.
+	var free, leased int64
+	err := s.db.QueryRowContext(ctx, `
+SELECT COALESCE((SELECT w.next_at `+claimable+` AND l.lease_until = 0 ORDER BY w.next_at LIMIT 1), 0),
+       COALESCE((SELECT MIN(CASE WHEN l.lease_until > w.next_at THEN l.lease_until ELSE w.next_at END) `+claimable+` AND l.lease_until > 0), 0)`).Scan(&free, &leased)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for the next start: %w", err)
+	}
+	if free == 0 || leased > 0 && leased < free {
+		free = leased
+	}
+	return fromMillis(free), nil
+}
+
+// RecoverLeases frees every lease, of jobs and of token refreshes, whose owner
+// begins with ownerPrefix, and returns how many jobs that were. It is for the
+// start of a process that knows that the owners are dead: with an empty prefix
+// after OpenSQLite, whose lock proves that nobody else is alive; with its own
+// name for a replica that comes back under the same one. Noted intents of
+// refreshes stay: their outcome is unknown (Invariant 5).
+func (s *Store) RecoverLeases(ctx context.Context, ownerPrefix string) (int, error) {
+	const mine = ` WHERE lease_owner <> '' AND substr(lease_owner, 1, length($1)) = $1`
+	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0`+mine, ownerPrefix)
+	if err != nil {
+		return 0, fmt.Errorf("free leases of earlier runs: %w", err)
+	}
+	if _, err := s.vault.ExecContext(ctx, `UPDATE credentials SET lease_owner = '', lease_until = 0`+mine, ownerPrefix); err != nil {
+		return n, fmt.Errorf("free leases of earlier token refreshes: %w", err)
+	}
+	return n, nil
+}
