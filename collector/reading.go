@@ -1,0 +1,343 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sitedrift/sitedrift/collector/diff"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// reading is what one run finds out about one dataset: the delta against the
+// baseline, and how completely it could look.
+type reading struct {
+	run   *run
+	table *schemas.Dataset
+	head  Head // as of the begin
+
+	fingerprint string
+	epochStart  bool   // the difference is kept, and told as one baseline change (Invariant 4)
+	reason      string // why the epoch starts
+	prior       map[string]schemas.Coverage
+	parent      *reading
+
+	rows, changes *spool
+
+	// What the warehouse returned of the baseline, to be checked against the ledger.
+	baseRows   uint64
+	baseDigest schemas.Digest
+
+	mu       sync.Mutex
+	digest   schemas.Digest // of the rows after this run
+	counts   counts
+	read     int64                 // rows read from the site
+	coverage map[string]*ReadError // by partition that was read; nil is complete
+	gone     goneSet               // entities that would end
+	added    map[string]struct{}   // keys of new entities, if the dataset is a parent
+	ended    map[string]string     // keys and names of entities that ended, if the dataset is a parent
+	quiet    map[string]counts     // partitions first read now, told as one baseline change each
+	held     bool                  // its removals must wait
+	state    *ReadError            // of the dataset as a whole; nil is complete
+	left     map[string]bool       // partitions whose parent left the listing
+}
+
+type counts struct{ Added, Changed, Removed, Vanished int64 }
+
+func (c counts) plus(o counts) counts {
+	return counts{c.Added + o.Added, c.Changed + o.Changed, c.Removed + o.Removed, c.Vanished + o.Vanished}
+}
+
+// readDataset reads one dataset completely, or as far as it goes. An error is
+// one of the warehouse or of the run itself; what the site refuses is coverage.
+func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading, error) {
+	d := &reading{
+		run: r, table: table, head: r.attempt.Heads[table.Name],
+		rows: newSpool(table, r.SpoolDir, r.budget), changes: newSpool(schemas.ChangesTable.Dataset, r.SpoolDir, r.budget),
+		coverage: map[string]*ReadError{}, added: map[string]struct{}{}, ended: map[string]string{}, quiet: map[string]counts{},
+		left: map[string]bool{}, prior: map[string]schemas.Coverage{},
+	}
+	if table.Parent != "" {
+		d.parent = r.readings[table.Parent]
+	}
+	d.digest = d.head.Digest
+	coverage, err := r.Warehouse.Coverage(ctx, table, d.head.Head)
+	if err != nil {
+		return d, fmt.Errorf("read the coverage of %s: %w", table.Name, err)
+	}
+	for _, c := range coverage {
+		d.prior[c.Partition] = c
+	}
+	switch {
+	case r.refused != nil:
+		d.state = r.refused
+		return d, nil
+	case d.head.Version > table.Version:
+		d.state = &ReadError{State: schemas.CoverageFailed, Evidence: fmt.Sprintf("the stored rows were written by version %d of the dataset; this program knows version %d", d.head.Version, table.Version), Unlock: "upgrade every replica of sitedrift"}
+		return d, nil
+	case d.parent != nil && d.parent.state != nil && len(r.source.Partitions(table)) == 0:
+		d.state = &ReadError{State: d.parent.state.State, Evidence: "the list of " + table.Parent + " could not be read: " + d.parent.state.Evidence, Unlock: d.parent.state.Unlock}
+		return d, nil
+	}
+	d.fingerprint = r.source.Fingerprint(table)
+	switch {
+	case d.head.Epoch == 0:
+		d.epochStart, d.reason = true, "first run"
+	case d.head.Fingerprint != d.fingerprint:
+		d.epochStart, d.reason = true, "credentials changed"
+	case d.head.Version < table.Version:
+		d.epochStart, d.reason = true, fmt.Sprintf("dataset version %d replaces %d", table.Version, d.head.Version)
+	}
+	if err := d.readRanges(ctx); err != nil {
+		return d, err
+	}
+	d.conclude()
+	return d, nil
+}
+
+// upgraded reports whether the stored rows were hashed by an older declaration.
+func (d *reading) upgraded() bool { return d.head.Epoch > 0 && d.head.Version < d.table.Version }
+
+// partitions are the parts of the dataset to read now, and whether that is all
+// of them.
+func (d *reading) partitions() (listed []string, all bool) {
+	switch {
+	case d.parent != nil:
+		return d.run.source.Partitions(d.table), d.parent.state == nil
+	case len(d.table.Sections) > 0:
+		return d.table.Sections, true
+	default:
+		return []string{schemas.Whole}, true
+	}
+}
+
+// partitionRange is a stretch of partitions, in order, handled together.
+type partitionRange struct {
+	known  []schemas.PartitionSize
+	listed []string
+}
+
+// rangePartitions is how many partitions a range holds at most.
+const rangePartitions = 2000
+
+// ranges cuts the partitions, stored and listed, into stretches of at least
+// rangeKeys stored versions, so that the baseline costs few queries and the
+// memory of one stretch.
+func ranges(known []schemas.PartitionSize, listed []string, rangeKeys uint64) []partitionRange {
+	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
+	var all []partitionRange
+	var cur partitionRange
+	var versions uint64
+	for len(known) > 0 || len(listed) > 0 {
+		takeKnown := len(known) > 0 && (len(listed) == 0 || known[0].Partition <= listed[0])
+		takeListed := len(listed) > 0 && (len(known) == 0 || listed[0] <= known[0].Partition)
+		if takeKnown {
+			versions += known[0].Versions
+			cur.known, known = append(cur.known, known[0]), known[1:]
+		}
+		if takeListed {
+			cur.listed, listed = append(cur.listed, listed[0]), listed[1:]
+		}
+		if versions >= rangeKeys || len(cur.known)+len(cur.listed) >= rangePartitions {
+			all, cur, versions = append(all, cur), partitionRange{}, 0
+		}
+	}
+	if len(cur.known)+len(cur.listed) > 0 {
+		all = append(all, cur)
+	}
+	return all
+}
+
+func (d *reading) readRanges(ctx context.Context) error {
+	known, err := d.run.Warehouse.Partitions(ctx, d.table, d.head.Head)
+	if err != nil {
+		return fmt.Errorf("list the stored partitions of %s: %w", d.table.Name, err)
+	}
+	slices.SortFunc(known, func(a, b schemas.PartitionSize) int { return cmp.Compare(a.Partition, b.Partition) })
+	listed, all := d.partitions()
+	d.run.progress(d.table.Name, 0, len(listed))
+	if all && d.parent != nil {
+		here := map[string]bool{schemas.Whole: true}
+		for _, p := range listed {
+			here[p] = true
+		}
+		for p := range d.prior {
+			if !here[p] {
+				d.left[p] = true
+			}
+		}
+	}
+	for _, r := range ranges(known, listed, d.run.RangeKeys) {
+		if err := d.readRange(ctx, r, all); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *reading) readRange(ctx context.Context, r partitionRange, all bool) error {
+	bases, err := d.baselines(ctx, r.known)
+	if err != nil {
+		return err
+	}
+	queue := make(chan string, len(r.listed))
+	for _, p := range r.listed {
+		queue <- p
+	}
+	close(queue)
+	workers := make([]*worker, min(d.run.Concurrency, max(1, len(r.listed))))
+	group, gctx := errgroup.WithContext(ctx)
+	for i := range workers {
+		w := newWorker(d)
+		workers[i] = w
+		group.Go(func() (err error) {
+			defer recoverAs(&err) // Invariant 7: a panic ends this run, not the process
+			for p := range queue {
+				base := bases[p]
+				if base == nil {
+					base = diff.NewBaseline(0)
+				}
+				if err := w.partition(gctx, p, base); err != nil {
+					return err
+				}
+				d.run.progress(d.table.Name, 1, 0)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if all {
+		// Invariant 12: children of a parent that left a complete listing are out of view.
+		w := newWorker(d)
+		workers = append(workers, w)
+		for _, k := range r.known {
+			_, listed := slices.BinarySearch(r.listed, k.Partition)
+			if base := bases[k.Partition]; !listed && base.Len() > 0 {
+				w.leave(k.Partition, base)
+			}
+		}
+	}
+	for _, w := range workers {
+		if err := w.finish(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// baselines reads what is stored of the partitions, and adds it up for the
+// check against the ledger.
+func (d *reading) baselines(ctx context.Context, known []schemas.PartitionSize) (map[string]*diff.Baseline, error) {
+	bases := make(map[string]*diff.Baseline, len(known))
+	if len(known) == 0 {
+		return bases, nil
+	}
+	for _, k := range known {
+		bases[k.Partition] = diff.NewBaseline(int(k.Versions))
+	}
+	first, last := known[0].Partition, known[len(known)-1].Partition
+	err := d.run.Warehouse.Baseline(ctx, d.table, d.head.Head, first, last, func(partition string, keys []schemas.BaselineKey) error {
+		base, ok := bases[partition]
+		if !ok {
+			return fmt.Errorf("partition %q was not there a moment ago", partition)
+		}
+		base.Add(keys)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the baseline of %s: %w", d.table.Name, err)
+	}
+	h := &schemas.Hasher{}
+	for p, base := range bases {
+		rows, digest := base.Seal(h, p)
+		d.baseRows += rows
+		d.baseDigest = d.baseDigest.Add(digest)
+	}
+	return bases, nil
+}
+
+// mismatch reports whether the warehouse returned another baseline than the
+// ledger committed: a stale or half-written read, or a restored backup.
+func (d *reading) mismatch() bool {
+	return d.touchedSite() && (d.baseRows != d.head.Rows || d.baseDigest != d.head.Digest)
+}
+
+// touchedSite reports whether the dataset was read at all.
+func (d *reading) touchedSite() bool { return d.fingerprint != "" }
+
+// readAny reports whether at least one partition gave rows that count.
+func (d *reading) readAny() bool {
+	for _, e := range d.coverage {
+		if e == nil || e.State == schemas.CoveragePartial {
+			return true
+		}
+	}
+	return d.touchedSite() && len(d.coverage) == 0 // complete, and there is nothing to read
+}
+
+// conclude derives the state of the dataset as a whole from its partitions.
+func (d *reading) conclude() {
+	var worst *ReadError
+	bad := 0
+	for _, p := range slices.Sorted(maps.Keys(d.coverage)) {
+		if e := d.coverage[p]; e != nil {
+			bad++
+			if worst == nil {
+				worst = e
+			}
+		}
+	}
+	listing := d.parent != nil && d.parent.state != nil
+	switch {
+	case bad == 0 && !listing:
+		d.state = nil
+	case bad == 0:
+		d.state = &ReadError{State: schemas.CoveragePartial, Evidence: "the list of " + d.table.Parent + " is incomplete: " + d.parent.state.Evidence, Unlock: d.parent.state.Unlock}
+	case d.parent == nil && len(d.table.Sections) == 0:
+		d.state = worst
+	case bad == len(d.coverage):
+		d.state = &ReadError{State: worst.State, Evidence: fmt.Sprintf("none of %d partitions could be read; the first: %s", bad, worst.Evidence), Unlock: worst.Unlock}
+	default:
+		d.state = &ReadError{State: schemas.CoveragePartial, Evidence: fmt.Sprintf("%d of %d partitions could not be read completely; the first: %s", bad, len(d.coverage), worst.Evidence), Unlock: worst.Unlock}
+	}
+}
+
+// notBefore is the time after which a change in the partition must have
+// happened: the start of the last read that saw the partition completely.
+func (d *reading) notBefore(partition string) time.Time {
+	c, ok := d.prior[partition]
+	switch {
+	case !ok:
+		return time.Time{}
+	case c.State == schemas.CoverageComplete || c.State == schemas.CoverageHeld:
+		return d.head.ReadStart
+	default:
+		return c.LastCompleteAt
+	}
+}
+
+// neverComplete reports whether the partition has never been read completely.
+func (d *reading) neverComplete(partition string) bool {
+	c, ok := d.prior[partition]
+	return !ok || c.State != schemas.CoverageComplete && c.LastCompleteAt.IsZero()
+}
+
+func recoverAs(err *error) {
+	if p := recover(); p != nil {
+		*err = errors.Join(*err, fmt.Errorf("panic: %v", p))
+	}
+}
+
+func (d *reading) drop() {
+	d.rows.drop()
+	d.changes.drop()
+}

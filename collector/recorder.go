@@ -1,0 +1,92 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// Recorder writes the rows of runs that stand alone. Runs of all tenants that
+// end at about the same time share one insert, so that ten thousand quiet
+// tenants do not cost the warehouse ten thousand parts.
+type Recorder struct {
+	sinks []Sink
+	every time.Duration
+	queue chan recorded
+}
+
+type recorded struct {
+	run  schemas.Run
+	done chan<- error
+}
+
+// NewRecorder returns a Recorder that gathers rows for the given time before it
+// writes them; zero writes as soon as the insert before has ended. Serve must
+// be running.
+func NewRecorder(every time.Duration, sinks ...Sink) *Recorder {
+	return &Recorder{sinks: sinks, every: every, queue: make(chan recorded)}
+}
+
+// Record stores the row in every sink and returns once it is durable there.
+func (r *Recorder) Record(ctx context.Context, run schemas.Run) error {
+	done := make(chan error, 1)
+	select {
+	case r.queue <- recorded{run, done}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Serve writes what Record is given until the context ends.
+func (r *Recorder) Serve(ctx context.Context) {
+	for {
+		select {
+		case first := <-r.queue:
+			r.write(ctx, r.gather(ctx, first))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (r *Recorder) gather(ctx context.Context, first recorded) []recorded {
+	batch := []recorded{first}
+	timer := time.NewTimer(r.every)
+	defer timer.Stop()
+	for {
+		select {
+		case next := <-r.queue:
+			batch = append(batch, next)
+		case <-timer.C:
+			return batch
+		case <-ctx.Done():
+			return batch
+		}
+	}
+}
+
+func (r *Recorder) write(ctx context.Context, batch []recorded) {
+	// The rows are there: a stop must not lose them.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	rows := make([]schemas.Run, len(batch))
+	for i, b := range batch {
+		rows[i] = b.run
+	}
+	var errs []error
+	for _, s := range r.sinks {
+		errs = append(errs, s.Runs(ctx, rows))
+	}
+	err := errors.Join(errs...)
+	for _, b := range batch {
+		b.done <- err
+	}
+}

@@ -1,0 +1,190 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector/schedule"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// Scheduler claims due rows of the work table and runs them. The table is the
+// only truth about schedules, so changes to it need no restart, and several
+// schedulers on one table share the work. All fields but Dormant must be set.
+type Scheduler struct {
+	Work   Work
+	Tenant func(ctx context.Context, id string) (Tenant, error)
+	Run    func(ctx context.Context, req Request) (schemas.Run, error)
+	// Dormant reports whether a tenant's runs can do nothing until a person
+	// helps; its schedules then wake once a day.
+	Dormant func(ctx context.Context, tenant string) bool
+
+	Owner   string        // unique per process
+	Workers int           // runs at once
+	Lease   time.Duration // of a job; renewed at a third of it
+	Jitter  time.Duration // window over which starts are spread
+	Grace   time.Duration // how long runs may go on after a stop
+	Now     func() time.Time
+	Log     *zap.Logger
+}
+
+// dormant is how often a dormant tenant's schedules start.
+const dormant = 24 * time.Hour
+
+// errStopped is the cause of runs cut off by a stop.
+var errStopped = errors.New("sitedrift is stopping")
+
+// Serve claims and runs jobs until the context ends, waits for the runs under
+// way for at most Grace, then cuts them off. poll says how long to wait at most
+// before looking for due rows again.
+func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
+	// Runs outlive ctx by Grace: they get a context of their own.
+	running, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	free := make(chan struct{}, s.Workers)
+	var jobs sync.WaitGroup
+	for ctx.Err() == nil {
+		n := s.Workers - len(free)
+		claimed, err := s.Work.Claim(ctx, s.Owner, s.Now(), s.Lease, max(n, 0))
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("claim due work", zap.Error(err))
+		}
+		for _, job := range claimed {
+			free <- struct{}{}
+			jobs.Add(1)
+			go func() {
+				defer jobs.Done()
+				defer func() { <-free }()
+				s.work(running, job)
+			}()
+		}
+		if len(claimed) == 0 {
+			wait(ctx, poll)
+		}
+	}
+	stop := time.AfterFunc(s.Grace, func() { cut(errStopped) })
+	defer stop.Stop()
+	jobs.Wait()
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// RunDue claims what is due now and runs it to its end, one job after the
+// other, until nothing is due; it returns the number of jobs. It is how a clock
+// that is moved by hand drives the same path as Serve.
+func (s *Scheduler) RunDue(ctx context.Context) (int, error) {
+	for n := 0; ; n++ {
+		claimed, err := s.Work.Claim(ctx, s.Owner, s.Now(), s.Lease, 1)
+		if err != nil || len(claimed) == 0 {
+			return n, err
+		}
+		s.work(ctx, claimed[0])
+		if ctx.Err() != nil {
+			return n, context.Cause(ctx)
+		}
+	}
+}
+
+// work runs one job under its lease and sets its next start.
+func (s *Scheduler) work(ctx context.Context, job Job) {
+	log := s.Log.With(zap.String("tenant", job.Tenant), zap.String("group", job.Group), zap.Int64("fence", job.Fence))
+	next, trigger, err := s.plan(job)
+	if err != nil {
+		log.Error("the schedule cannot be computed; its row stays due in a day", zap.Error(err))
+		next = s.Now().Add(dormant)
+	} else if err = s.guarded(ctx, job, trigger); errors.Is(err, ErrFenced) {
+		log.Warn("another process has taken over the work")
+		return
+	}
+	failures := 0
+	if err != nil {
+		failures = job.Failures + 1
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	switch {
+	case s.Dormant != nil && s.Dormant(finish, job.Tenant):
+		if later := s.Now().Add(dormant); next.Before(later) {
+			next = later
+		}
+	case failures > 0:
+		next = schedule.RetryAt(failures, s.Now(), next)
+	}
+	if err := s.Work.Finish(finish, job, next, failures); err != nil {
+		log.Error("finish the work", zap.Error(err))
+	}
+}
+
+// plan computes, as of the claim, when the job starts next and why it runs now
+// (Invariant 11: one run stands for all ticks that were missed).
+func (s *Scheduler) plan(job Job) (time.Time, Trigger, error) {
+	if job.Cron == "" {
+		return time.Time{}, TriggerManual, nil
+	}
+	plan, err := schedule.NewPlan(job.Tenant, job.Group, job.Cron, s.Jitter)
+	if err != nil {
+		return time.Time{}, job.Trigger, err
+	}
+	next, missed := plan.Due(job.Tick, s.Now())
+	trigger := job.Trigger
+	switch {
+	case missed > 0:
+		trigger = TriggerCatchUp
+	case trigger == TriggerRetry && plan.Planned(job.Tick):
+		trigger = TriggerSchedule
+	}
+	return next, trigger, nil
+}
+
+// guarded runs the job while its lease is renewed; a lease that cannot be
+// renewed in time ends the run before somebody else may start one.
+func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger) (err error) {
+	defer recoverAs(&err) // Invariant 7
+	ctx, cancel := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	defer renewing.Wait()
+	defer cancel(nil)
+	renewing.Go(func() { s.renew(ctx, cancel, job) })
+	tenant, err := s.Tenant(ctx, job.Tenant)
+	if err != nil {
+		return fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
+	}
+	_, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.claim()})
+	return err
+}
+
+func (s *Scheduler) renew(ctx context.Context, cancel context.CancelCauseFunc, job Job) {
+	until := s.Now().Add(s.Lease)
+	for {
+		wait(ctx, s.Lease/3)
+		if ctx.Err() != nil {
+			return
+		}
+		now := s.Now()
+		err := s.Work.Renew(ctx, job, now.Add(s.Lease))
+		switch {
+		case err == nil:
+			until = now.Add(s.Lease)
+		case errors.Is(err, ErrFenced), now.After(until.Add(-s.Lease/3)):
+			cancel(fmt.Errorf("the lease of the run could not be renewed: %w", errors.Join(err, ErrFenced)))
+			return
+		}
+	}
+}
+
+// claim names one claim of the job, so that a process that claims the same row
+// twice is not taken for one owner.
+func (j Job) claim() string { return fmt.Sprintf("%s/%d", j.Owner, j.Fence) }
