@@ -1,6 +1,9 @@
 package confluencetest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Scopes of both families, as the OpenAPI files attach them to the operations.
 const (
@@ -84,4 +87,19 @@ func Endpoints() []string {
 		names[i] = routes[i].name
 	}
 	return names
+}
+
+// EndpointScopes returns the alternative sets of OAuth scopes for an endpoint
+// named as in [Endpoints]; any one set suffices.
+func EndpointScopes(endpoint string) [][]string {
+	for i := range routes {
+		if routes[i].name == endpoint {
+			sets := make([][]string, len(routes[i].scopes))
+			for j, set := range routes[i].scopes {
+				sets[j] = slices.Clone(set)
+			}
+			return sets
+		}
+	}
+	return nil
 }
