@@ -79,7 +79,8 @@ RETURNING `+credentialColumns, tenant, kind, owner, millis(now), millis(until)))
 }
 
 // SaveRotation stores the tokens of a refresh: c.Sealed under generation was+1,
-// AccessExpiresAt and LastOKAt; it clears the intent and the owner's lease.
+// AccessExpiresAt, LastOKAt and Scopes; it clears the intent and the owner's
+// lease.
 // False when the stored generation is not was: somebody rotated meanwhile, the
 // caller drops its tokens and reads again.
 //
@@ -96,9 +97,9 @@ func (s *Store) SaveRotation(ctx context.Context, c collector.Credential, was in
 UPDATE credentials SET sealed = $4, generation = generation + 1, state = 'ok', state_reason = '', intent_at = 0,
   lease_until = CASE WHEN lease_owner = $5 THEN 0 ELSE lease_until END,
   lease_owner = CASE WHEN lease_owner = $5 THEN '' ELSE lease_owner END,
-  access_expires_at = $6, last_ok_at = $7
+  access_expires_at = $6, last_ok_at = $7, scopes = $8
 WHERE tenant = $1 AND kind = $2 AND generation = $3`,
-		c.Tenant, c.Kind, was, c.Sealed, owner, millis(c.AccessExpiresAt), millis(c.LastOKAt))
+		c.Tenant, c.Kind, was, c.Sealed, owner, millis(c.AccessExpiresAt), millis(c.LastOKAt), listText(c.Scopes))
 	if err != nil {
 		return false, fmt.Errorf("store rotated tokens of credential %s of tenant %s: %w", c.Kind, c.Tenant, err)
 	}
@@ -135,7 +136,7 @@ WHERE tenant = $1 AND kind = $2 AND generation = $3`, tenant, kind, generation, 
 // intent and lease, one generation above the stored one (1 when there was
 // none). c.Generation is the one that c.Sealed was sealed for; when that is
 // not the next one (somebody rotated meanwhile), nothing is stored and the
-// error is ErrGenerationMoved: read again, seal again. 0 takes any.
+// error is ErrGenerationMoved: read again, seal again.
 // A zero LastOKAt becomes ConsentedAt.
 func (s *Store) PutConsent(ctx context.Context, c collector.Credential) (collector.Credential, error) {
 	if c.LastOKAt.IsZero() {
@@ -147,11 +148,11 @@ func (s *Store) PutConsent(ctx context.Context, c collector.Credential) (collect
 	stored, err := scanCredential(s.vault.QueryRowContext(ctx, `
 INSERT INTO credentials (tenant, kind, sealed, generation, state, access_expires_at, last_ok_at, consented_at, client_id, account_id, scopes)
 SELECT $1, $2, $3, 1, 'ok', $4, $5, $6, $7, $8, $9
-WHERE CAST($10 AS BIGINT) IN (0, 1) OR EXISTS (SELECT 1 FROM credentials WHERE tenant = $1 AND kind = $2)
+WHERE CAST($10 AS BIGINT) = 1 OR EXISTS (SELECT 1 FROM credentials WHERE tenant = $1 AND kind = $2)
 ON CONFLICT (tenant, kind) DO UPDATE SET sealed = excluded.sealed, generation = credentials.generation + 1, state = 'ok', state_reason = '',
   lease_owner = '', lease_until = 0, intent_at = 0, access_expires_at = excluded.access_expires_at, last_ok_at = excluded.last_ok_at,
   consented_at = excluded.consented_at, client_id = excluded.client_id, account_id = excluded.account_id, scopes = excluded.scopes
-WHERE CAST($10 AS BIGINT) IN (0, credentials.generation + 1)
+WHERE CAST($10 AS BIGINT) = credentials.generation + 1
 RETURNING `+credentialColumns,
 		c.Tenant, c.Kind, c.Sealed, millis(c.AccessExpiresAt), millis(c.LastOKAt), millis(c.ConsentedAt), c.ClientID, c.AccountID, listText(c.Scopes), c.Generation))
 	if errors.Is(err, sql.ErrNoRows) {
