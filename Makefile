@@ -1,0 +1,92 @@
+# make help lists what people run. A fresh clone needs Go, make, git, npm and a C compiler (for -race); the rest comes by `make deps`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO        ?= go
+ARGS      ?=
+# Packages tested at once. Some start a ClickHouse engine or a PostgreSQL cluster of their own.
+P         ?= 2
+TESTFLAGS ?=
+FUZZTIME  ?= 20s
+# CGO_ENABLED=0: the engine is loaded without cgo, and the binary runs on older systems, too.
+BUILD     := CGO_ENABLED=0 $(GO) build -trimpath
+TOOL      := $(GO) tool -modfile=tools/go.mod
+NPM_DIRS   = $(dir $(shell git ls-files '*package-lock.json'))
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: bin/sitedrift ## Build bin/sitedrift with the embedded engine's support
+
+# Always asked: the compiler's cache knows better what changed.
+.PHONY: bin/sitedrift
+bin/sitedrift:
+	@$(BUILD) -o $@ ./cmd/sitedrift
+
+.PHONY: server
+server: ## Build bin/sitedrift-server: static, for servers and images, without the engine
+	@$(BUILD) -tags noengine -o bin/sitedrift-server ./cmd/sitedrift
+
+.PHONY: deps
+deps: bin/sitedrift ## Install what tests need: PostgreSQL's programs, npm packages, the embedded engine
+	@bash tools/postgresql.sh
+	@for dir in $(NPM_DIRS); do \
+	  if [ ! -e $$dir/node_modules/.package-lock.json ] || [ $$dir/package-lock.json -nt $$dir/node_modules/.package-lock.json ]; then \
+	    npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	  fi; \
+	done
+	@bin/sitedrift engine install >&2
+
+.PHONY: test
+test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
+	@CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 14m -p $(P) $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint, then look for known vulnerabilities
+	@$(TOOL) golangci-lint config verify
+	@$(TOOL) golangci-lint run ./...
+	@bash tools/vuln.sh
+
+.PHONY: generate
+generate: ## Write generated files anew: dataset pages, example configuration, dependency list
+	@$(GO) generate ./...
+
+.PHONY: verify
+verify: generate ## Check that sources are formatted and generated files are committed
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:" $$unformatted >&2; exit 1; fi
+	@git diff --exit-code
+	@untracked=$$(git ls-files --others --exclude-standard); \
+	  if [ -n "$$untracked" ]; then echo "made by generate, or not committed:" $$untracked >&2; exit 1; fi
+
+.PHONY: bench
+bench: deps ## Measure against the stated limits; ARGS=--json prints one object a line
+	@$(GO) run ./cmd/bench $(ARGS)
+
+.PHONY: microbench
+microbench: ## Run the benchmarks of the packages, in the form that benchstat reads
+	@$(GO) test -run '^$$' -bench . -benchmem -count 6 -p 1 $(ARGS) ./...
+
+.PHONY: chaos
+chaos: deps ## Kill and fault a running system; ARGS='--minutes 10 --seed 1'
+	@$(GO) run ./cmd/chaos $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME (20s)
+	@FUZZTIME=$(FUZZTIME) bash tools/fuzz.sh
+
+.PHONY: demo
+demo: bin/sitedrift ## Watch simulated sites for a few scripted weeks; ARGS=--exit ends after the report
+	@bin/sitedrift engine install && exec bin/sitedrift demo $(ARGS)
+
+.PHONY: docker
+docker: ## Build the server image sitedrift:dev
+	@docker build -t sitedrift:dev .
+
+.PHONY: clean
+clean: ## Remove what make built
+	@rm -rf bin dist
