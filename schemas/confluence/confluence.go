@@ -35,4 +35,7 @@ var (
 	// v1 endpoints name a classic scope as current and a granular one as beta.
 	readSystemInfo = []string{"read:configuration:confluence", "manage:confluence-configuration"}
 	readGroups     = []string{"read:confluence-groups", "read:group:confluence"}
+	// Members need the classic scope alone, or the granular ones for groups and
+	// for users: readGroups and readMembers together say that.
+	readMembers = []string{"read:confluence-groups", "read:user:confluence"}
 )

@@ -11,7 +11,7 @@ type ExternalCollaborator struct {
 // ExternalCollaborators are the accounts flagged as external (guests).
 var ExternalCollaborators = schemas.Declare(schemas.Table[ExternalCollaborator]{
 	Name: "external_collaborators", Version: 1, Group: schemas.GroupInventory,
-	Doc:   "Accounts that the site flags as external collaborators (guests). Accounts whose flag the site leaves out are neither listed nor taken off.",
+	Doc:   "Accounts in at least one group that the site flags as external collaborators (guests). Guests in no group are not seen. Accounts whose flag the site leaves out are neither listed nor taken off.",
 	Grain: "tenant, account",
 	Needs: []string{"group_members"},
 	Columns: []schemas.Column[ExternalCollaborator]{

@@ -25,7 +25,7 @@ var SecurityConfiguration = schemas.Declare(schemas.Table[Setting]{
 	Columns: []schemas.Column[Setting]{
 		schemas.String("setting", "Name of the setting.", func(r *Setting) string { return r.Setting }).Key(),
 		schemas.NullString("value", "Value as text; null when the site does not say.", func(r *Setting) *string { return r.Value }),
-		schemas.Enum("value_type", "Type of the value: string or int.", func(r *Setting) string { return r.ValueType }),
+		schemas.Enum("value_type", "Type of the value: string, int or period (a number and its unit, such as 1 YEARS).", func(r *Setting) string { return r.ValueType }),
 	},
 	EntityName: []string{"setting"},
 	Sources: []schemas.Access{

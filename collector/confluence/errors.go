@@ -1,0 +1,138 @@
+package confluence
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/httpx"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// readError says what a failed call means for a dataset or one of its sections:
+// whether it is for want of a right, a feature or luck, and what would help.
+func (s *Source) readError(table *schemas.Dataset, section string, err error) error {
+	var done *collector.ReadError
+	if errors.As(err, &done) {
+		return done
+	}
+	r := &collector.ReadError{State: schemas.CoverageFailed, Evidence: err.Error(), Err: err}
+	var call *callError
+	where := ""
+	if errors.As(err, &call) {
+		where = call.method + " " + call.path
+		r.Evidence = where + ": " + cut(call.err.Error(), 300)
+	}
+	var m *malformed
+	if errors.As(err, &m) {
+		r.Evidence = where + ": 200: " + m.Error()
+		return r
+	}
+	var e *httpx.Error
+	if !errors.As(err, &e) {
+		return r
+	}
+	r.Evidence = evidence(where, e)
+	switch e.Class {
+	case httpx.ClassScopeMissing:
+		r.State, r.Unlock = schemas.CoverageForbidden, s.grantScopes(s.scopesFor(table, section))
+	case httpx.ClassUnauthorized:
+		r.State, r.Unlock = schemas.CoverageForbidden, "reconnect the site (sitedrift connect --tenant "+s.tenant+")"
+	case httpx.ClassForbidden:
+		if e.Status == http.StatusUnavailableForLegalReasons || blocked(e.Message) {
+			r.State, r.Unlock = schemas.CoverageBlocked, "an organization admin can exempt the app from the data security policy that blocks it"
+		} else {
+			r.State, r.Unlock = schemas.CoverageForbidden, s.needsRight(table, section)
+		}
+	case httpx.ClassNotFound:
+		r.State, r.Unlock = schemas.CoverageForbidden, s.needsRight(table, section) // v2 hides a missing right behind 404
+		if section == sectionRoleMode {
+			r.State, r.Unlock = schemas.CoverageNotExposed, ""
+		}
+	case httpx.ClassBadRequest:
+		switch {
+		case e.Status == http.StatusPaymentRequired:
+			r.State = schemas.CoverageNotLicensed
+		case section == sectionRoleMode && (e.Status == http.StatusBadRequest || e.Status == http.StatusMethodNotAllowed):
+			r.State = schemas.CoverageNotExposed // sites without space roles (Confluence Cloud REST v2, "Space roles")
+		}
+	case httpx.ClassServer:
+		if section == sectionRoleMode && e.Status == http.StatusNotImplemented {
+			r.State = schemas.CoverageNotExposed
+		}
+	}
+	return r
+}
+
+// evidence tells people what was asked and answered: method, path, status, the
+// server's words.
+func evidence(where string, e *httpx.Error) string {
+	text := where + ": "
+	if e.Status != 0 {
+		text += fmt.Sprintf("%d", e.Status)
+	} else {
+		text += string(e.Class)
+	}
+	switch {
+	case e.Message != "":
+		text += ": " + cut(e.Message, 200)
+	case e.Cause != nil:
+		text += ": " + cut(e.Cause.Error(), 200)
+	case e.Status >= 200 && e.Status < 300:
+		text += ": " + string(e.Class)
+	}
+	if e.Tries > 1 {
+		text += fmt.Sprintf(" (after %d tries)", e.Tries)
+	}
+	return text
+}
+
+// needsRight names the right that the account lacks, as far as it is documented.
+func (s *Source) needsRight(table *schemas.Dataset, section string) string {
+	switch {
+	case section == sectionAuditRetention:
+		return "give the account that connected the site the Confluence Administrator permission"
+	case table.Name == tableSpacePermissions:
+		return "give the account that connected the site permission to view the space"
+	default:
+		return "give the account that connected the site permission to read " + strings.ReplaceAll(table.Name, "_", " ") + ", and the app access to the site"
+	}
+}
+
+// blocked recognizes a refusal by an organization's data security policy. The
+// shape of that answer is not documented; these are the words that Atlassian uses
+// for the feature.
+func blocked(message string) bool {
+	m := strings.ToLower(message)
+	return strings.Contains(m, "data security policy") || strings.Contains(m, "app access rule") || strings.Contains(m, "blocked by policy")
+}
+
+// statusOf is the HTTP status of a failed call, 0 if it had none.
+func statusOf(err error) int {
+	var e *httpx.Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
+
+// cut shortens foreign text to n runes and escapes what does not print: the
+// people who are watched write some of it (Invariant 10).
+func cut(text string, n int) string {
+	var b strings.Builder
+	for _, r := range text {
+		if n--; n < 0 {
+			b.WriteString("...")
+			break
+		}
+		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,80 @@
+package confluence
+
+import (
+	"net/url"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// The bounds of a listing. They are far beyond real sites; whoever passes them is
+// being led in circles.
+const (
+	maxPages      = 100_000
+	maxEmptyPages = 2_000 // in a row
+	maxStandstill = 2     // pages in a row that bring nothing new
+)
+
+// listing is a paged endpoint whose items are of type T.
+type listing[T any] struct {
+	path   string     // escaped, begins with /wiki
+	query  url.Values // without cursor and start
+	limit  int        // asked for; never changed while walking
+	weight int        // points an object is thought to cost
+	decode func(body []byte) (batch[T], error)
+	id     func(*T) ident
+}
+
+// batch is one decoded page.
+type batch[T any] struct {
+	items []T
+	next  string // link to the next page, if the answer has one
+	links bool   // the answer has links at all
+	// v1 only
+	limit int // what the site made of the limit; 0: not said
+	total int // number of items on all pages; 0: not said
+}
+
+// seen remembers the items of a listing, so that an item that a moving listing
+// repeats is handed over once, and pages that lead in circles are noticed. It
+// stays empty as long as there is only one page.
+type seen struct {
+	ids  map[string]int // number of the walk that saw it last
+	walk int
+}
+
+// met counts the items of the walk.
+func (s *seen) met() int {
+	n := 0
+	for _, walk := range s.ids {
+		if walk == s.walk {
+			n++
+		}
+	}
+	return n
+}
+
+// keep returns the items that were not handed over before and how many of them
+// this walk has not met, and remembers them.
+func keep[T any](s *seen, items []T, id func(*T) ident) (fresh []T, progress int) {
+	if s.ids == nil {
+		s.ids = make(map[string]int, 2*len(items))
+	}
+	fresh = items[:0]
+	for i := range items {
+		key := string(id(&items[i]))
+		walk, known := s.ids[key]
+		if !known || walk != s.walk {
+			progress++
+			s.ids[key] = s.walk
+		}
+		if !known {
+			fresh = append(fresh, items[i])
+		}
+	}
+	return fresh, progress
+}
+
+func inCircles(path string) error {
+	return &collector.ReadError{State: schemas.CoverageFailed, Evidence: "GET " + path + ": endless listing: its next links lead on without anything new"}
+}
