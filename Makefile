@@ -51,6 +51,10 @@ lint: ## Run golangci-lint, then look for known vulnerabilities
 	@$(TOOL) golangci-lint run ./...
 	@bash tools/vuln.sh
 
+.PHONY: fmt
+fmt: ## Format sources and sort imports
+	@$(TOOL) golangci-lint fmt ./...
+
 .PHONY: generate
 generate: ## Write generated files anew: dataset pages, example configuration, dependency list
 	@$(GO) generate ./...
