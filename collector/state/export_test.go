@@ -1,0 +1,54 @@
+package state
+
+import (
+	"database/sql"
+	"testing"
+)
+
+// Pragmas reads settings of SQLite from the connections in use, by file.
+func Pragmas(t *testing.T, s *Store, names ...string) map[string]map[string]string {
+	t.Helper()
+	all := map[string]map[string]string{}
+	for file, d := range map[string]*pool{"state.db": s.db, "vault.db": s.vault} {
+		all[file] = map[string]string{}
+		for _, name := range names {
+			var v string
+			if err := d.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&v); err != nil {
+				t.Fatal(err)
+			}
+			all[file][name] = v
+		}
+	}
+	return all
+}
+
+// Reconnect makes the pools open new connections.
+func Reconnect(t *testing.T, s *Store) {
+	t.Helper()
+	for _, d := range []*pool{s.db, s.vault} {
+		d.SetMaxIdleConns(-1)
+		if n := d.Stats().OpenConnections; n != 0 {
+			t.Fatalf("%d connections stayed open", n)
+		}
+	}
+}
+
+// PretendMigrated notes a migration that this release does not have.
+func PretendMigrated(t *testing.T, s *Store, version int) {
+	t.Helper()
+	if _, err := s.db.ExecContext(t.Context(), `INSERT INTO `+stateMigrations.table+` (version_id, is_applied) VALUES ($1, TRUE)`, version); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Setting reads a setting of PostgreSQL as the store's sessions have it.
+func Setting(t *testing.T, s *Store, name string) (v string) {
+	t.Helper()
+	if err := s.vault.QueryRowContext(t.Context(), `SELECT current_setting($1)`, name).Scan(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// DB is the pool of the tables of work and ledger.
+func DB(s *Store) *sql.DB { return s.db.DB }

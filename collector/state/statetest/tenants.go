@@ -1,0 +1,96 @@
+package statetest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/state"
+)
+
+func testTenants(t *testing.T, s *state.Store) {
+	ctx := t.Context()
+	a := collector.Tenant{ID: "acme", Name: "Acme", SiteURL: "https://acme.example", CloudID: "c-1", CreatedAt: noon}
+	b := collector.Tenant{ID: "a-b.c_d", Name: `Ünï "quoted" 'name'`, SiteURL: "https://b.example", Paused: true, CreatedAt: noon.Add(time.Second)}
+	ok(t, s.PutTenant(ctx, a))
+	ok(t, s.PutTenant(ctx, b))
+	equal(t, "tenants", []collector.Tenant{b, a}, must[[]collector.Tenant](t)(s.Tenants(ctx)))
+
+	changed := a
+	changed.Name, changed.CloudID, changed.CreatedAt = "Acme 2", "c-2", noon.Add(time.Hour)
+	ok(t, s.PutTenant(ctx, changed))
+	changed.CreatedAt = a.CreatedAt // stays
+	equal(t, "changed tenant", changed, must[collector.Tenant](t)(s.Tenant(ctx, "acme")))
+
+	ok(t, s.SetPaused(ctx, "acme", true))
+	if !must[collector.Tenant](t)(s.Tenant(ctx, "acme")).Paused {
+		t.Error("acme is not paused")
+	}
+	for _, id := range []string{"", "Acme", "-x", "a/b", "a b", "a\nb", strings.Repeat("a", 64)} {
+		if err := s.PutTenant(ctx, collector.Tenant{ID: id}); err == nil {
+			t.Errorf("tenant id %q was accepted", id)
+		}
+	}
+	_, err := s.Tenant(ctx, "nobody")
+	for what, err := range map[string]error{
+		"Tenant": err, "SetPaused": s.SetPaused(ctx, "nobody", true), "RemoveTenant": s.RemoveTenant(ctx, "nobody"),
+		"PutSchedule": s.PutSchedule(ctx, collector.Schedule{Tenant: "nobody", Group: "posture", Cron: "@hourly", NextAt: noon}),
+	} {
+		if !errors.Is(err, state.ErrUnknownTenant) || !strings.Contains(err.Error(), "sitedrift tenants list") || !strings.Contains(err.Error(), "nobody") {
+			t.Errorf("%s of an unknown tenant: %v", what, err)
+		}
+	}
+}
+
+func testRemoveTenant(t *testing.T, s *state.Store) {
+	ctx := t.Context()
+	addTenants(t, s, "acme", "other")
+	for _, id := range []string{"acme", "other"} {
+		addSchedule(t, s, id, "posture", noon)
+		must[collector.Credential](t)(s.PutConsent(ctx, collector.Credential{Tenant: id, Kind: "3lo", Sealed: []byte("x"), Generation: 1}))
+		ok(t, s.PutHold(ctx, collector.Hold{Tenant: id, Dataset: "spaces"}))
+	}
+	jobs := must[[]collector.Job](t)(s.Claim(ctx, "me", noon, time.Minute, 1))
+	decided := begin(t, s, "acme", "posture", "spaces")
+	ok(t, s.Decide(ctx, decided, moved(decided, "spaces")))
+	running := begin(t, s, "acme", "posture", "spaces")
+
+	ok(t, s.RemoveTenant(ctx, "acme"))
+
+	if _, err := s.Tenant(ctx, "acme"); !errors.Is(err, state.ErrUnknownTenant) {
+		t.Errorf("the tenant is still there: %v", err)
+	}
+	if err := s.Renew(ctx, jobs[0], noon.Add(time.Hour)); !errors.Is(err, collector.ErrFenced) {
+		t.Errorf("its job can still be renewed: %v", err)
+	}
+	if err := s.Decide(ctx, running, moved(running, "spaces")); !errors.Is(err, collector.ErrFenced) {
+		t.Errorf("its run can still decide: %v", err)
+	}
+	if _, err := s.Credential(ctx, "acme", "3lo"); !errors.Is(err, collector.ErrNoCredential) {
+		t.Errorf("its credential is still there: %v", err)
+	}
+	if n := len(must[[]collector.Schedule](t)(s.Schedules(ctx, "acme"))); n != 0 {
+		t.Errorf("%d schedules are still there", n)
+	}
+	if n := len(must[[]collector.Hold](t)(s.Holds(ctx, "acme"))); n != 0 {
+		t.Errorf("%d holds are still there", n)
+	}
+	// The neighbour keeps everything.
+	if n := len(must[[]collector.Hold](t)(s.Holds(ctx, ""))) + len(must[[]collector.Schedule](t)(s.Schedules(ctx, ""))) + len(must[[]collector.Credential](t)(s.Credentials(ctx))); n != 3 {
+		t.Errorf("the other tenant has %d things left, not 3", n)
+	}
+	// The heads stay, and numbers go on.
+	heads := must[[]collector.Head](t)(s.Heads(ctx, "acme"))
+	if len(heads) != 1 || heads[0].Seq != decided.Seq {
+		t.Errorf("heads after the removal: %+v", heads)
+	}
+	addTenants(t, s, "acme")
+	if again := begin(t, s, "acme", "posture", "spaces"); again.Seq != running.Seq+1 {
+		t.Errorf("a tenant that came back got attempt %d after %d", again.Seq, running.Seq)
+	}
+	// A removal that stopped half-way is repeated without harm.
+	ok(t, s.DeleteCredentials(ctx, "acme"))
+	ok(t, s.RemoveTenant(ctx, "acme"))
+}
