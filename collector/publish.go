@@ -81,18 +81,18 @@ func (x *run) brake(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read the holds: %w", err)
 	}
-	now := x.Now().UTC()
+	now, brake := x.Now().UTC(), x.Brake(x.tenant.ID)
 	held := false
 	for _, d := range x.order {
 		var earlier *Hold
 		if i := slices.IndexFunc(holds, func(h Hold) bool { return h.Dataset == d.table.Name }); i >= 0 {
 			earlier = &holds[i]
 		}
-		if !x.Brake.holds(&d.gone, d.head.Rows, d.fingerprint, earlier, now) {
+		if !brake.holds(&d.gone, d.head.Rows, d.fingerprint, earlier, now) {
 			continue
 		}
 		held, d.held = true, true
-		if err := x.Ledger.PutHold(ctx, x.Brake.hold(x.tenant.ID, d.table.Name, d.fingerprint, x.attempt, &d.gone, d.head.Rows, earlier, now)); err != nil {
+		if err := x.Ledger.PutHold(ctx, brake.hold(x.tenant.ID, d.table.Name, d.fingerprint, x.attempt, &d.gone, d.head.Rows, earlier, now)); err != nil {
 			return false, fmt.Errorf("record the hold: %w", err)
 		}
 	}

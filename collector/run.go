@@ -32,7 +32,7 @@ type Runner struct {
 	// Record stores rows of runs that stand alone; it returns once they are durable.
 	Record func(ctx context.Context, r schemas.Run) error
 
-	Brake       Brake
+	Brake       func(tenant string) Brake
 	Concurrency int           // partitions of one run read at once
 	Timeout     time.Duration // of reading; what is not read by then counts as failed
 	RangeKeys   uint64        // baseline versions that a run holds at once

@@ -60,7 +60,7 @@ func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
 			go func() {
 				defer jobs.Done()
 				defer func() { <-free }()
-				s.work(running, job)
+				_, _ = s.work(running, job, nil) // logged, and its failure is in the table
 			}()
 		}
 		if len(claimed) == 0 {
@@ -91,23 +91,28 @@ func (s *Scheduler) RunDue(ctx context.Context) (int, error) {
 		if err != nil || len(claimed) == 0 {
 			return n, err
 		}
-		s.work(ctx, claimed[0])
+		_, _ = s.work(ctx, claimed[0], nil) // logged, and its failure is in the table
 		if ctx.Err() != nil {
 			return n, context.Cause(ctx)
 		}
 	}
 }
 
+// RunNow runs a job that the caller has taken, and returns its row.
+func (s *Scheduler) RunNow(ctx context.Context, job Job, progress func(Progress)) (schemas.Run, error) {
+	return s.work(ctx, job, progress)
+}
+
 // work runs one job under its lease and sets its next start.
-func (s *Scheduler) work(ctx context.Context, job Job) {
+func (s *Scheduler) work(ctx context.Context, job Job, progress func(Progress)) (run schemas.Run, err error) {
 	log := s.Log.With(zap.String("tenant", job.Tenant), zap.String("group", job.Group), zap.Int64("fence", job.Fence))
 	next, trigger, err := s.plan(job)
 	if err != nil {
 		log.Error("the schedule cannot be computed; its row stays due in a day", zap.Error(err))
 		next = s.Now().Add(dormant)
-	} else if err = s.guarded(ctx, job, trigger); errors.Is(err, ErrFenced) {
+	} else if run, err = s.guarded(ctx, job, trigger, progress); errors.Is(err, ErrFenced) {
 		log.Warn("another process has taken over the work")
-		return
+		return run, err
 	}
 	failures := 0
 	if err != nil {
@@ -126,6 +131,7 @@ func (s *Scheduler) work(ctx context.Context, job Job) {
 	if err := s.Work.Finish(finish, job, next, failures); err != nil {
 		log.Error("finish the work", zap.Error(err))
 	}
+	return run, err
 }
 
 // plan computes, as of the claim, when the job starts next and why it runs now
@@ -151,7 +157,7 @@ func (s *Scheduler) plan(job Job) (time.Time, Trigger, error) {
 
 // guarded runs the job while its lease is renewed; a lease that cannot be
 // renewed in time ends the run before somebody else may start one.
-func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger) (err error) {
+func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, progress func(Progress)) (run schemas.Run, err error) {
 	defer recoverAs(&err) // Invariant 7
 	ctx, cancel := context.WithCancelCause(ctx)
 	var renewing sync.WaitGroup
@@ -160,10 +166,9 @@ func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger) (err 
 	renewing.Go(func() { s.renew(ctx, cancel, job) })
 	tenant, err := s.Tenant(ctx, job.Tenant)
 	if err != nil {
-		return fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
+		return run, fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
 	}
-	_, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.claim()})
-	return err
+	return s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.claim(), Progress: progress})
 }
 
 func (s *Scheduler) renew(ctx context.Context, cancel context.CancelCauseFunc, job Job) {
@@ -178,7 +183,7 @@ func (s *Scheduler) renew(ctx context.Context, cancel context.CancelCauseFunc, j
 		switch {
 		case err == nil:
 			until = now.Add(s.Lease)
-		case errors.Is(err, ErrFenced), now.After(until.Add(-s.Lease/3)):
+		case errors.Is(err, ErrFenced), now.After(until.Add(-s.Lease / 3)):
 			cancel(fmt.Errorf("the lease of the run could not be renewed: %w", errors.Join(err, ErrFenced)))
 			return
 		}

@@ -12,6 +12,12 @@ CREATE TABLE tenants (
     created_at BIGINT  NOT NULL
 );
 
+-- One row: which state database this is.
+CREATE TABLE installation (
+    one BIGINT NOT NULL PRIMARY KEY,
+    id  TEXT   NOT NULL
+);
+
 -- One row per tenant and group, never deleted: who may run it now, how often
 -- it was claimed (fence) and attempted (seq). The lease lies here and not in
 -- work, so that a schedule and a one-off of the same group exclude each other.
@@ -113,3 +119,4 @@ DROP TABLE attempts;
 DROP TABLE work;
 DROP TABLE lanes;
 DROP TABLE tenants;
+DROP TABLE installation;
