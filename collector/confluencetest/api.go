@@ -53,6 +53,7 @@ type call struct {
 	points int
 	status int
 	sent   int
+	booked bool
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -98,7 +99,7 @@ func (srv *Server) serveAPI(w http.ResponseWriter, r *http.Request, site *Site, 
 	if site != nil && gateway {
 		site.apiCalls.Add(1)
 	}
-	defer c.finish()
+	defer c.book()
 	who, grants, ok := srv.authenticate(r, site, gateway)
 	c.who = who
 	if !ok {
@@ -228,6 +229,7 @@ func (who identity) covers(alternatives [][]string) bool {
 // reply sends a body as it is.
 func (c *call) reply(status int, body []byte) {
 	c.status, c.sent = status, len(body)
+	c.book()
 	h := c.w.Header()
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.w.WriteHeader(status)
@@ -243,6 +245,7 @@ func (c *call) replyJSON(body []byte) {
 	if c.fault != nil {
 		switch c.fault.Kind {
 		case FaultReset:
+			c.book()
 			resetMidBody(c.w, []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"), body)
 			return
 		case FaultTruncated:
@@ -271,6 +274,7 @@ func (c *call) fail(status int, code, text string) {
 
 func (c *call) gatewayFail(status int, message string) {
 	c.status = status
+	c.book()
 	gatewayError(c.w, status, message)
 }
 
@@ -282,8 +286,13 @@ func gatewayError(w http.ResponseWriter, status int, message string) {
 	_, _ = w.Write(b)
 }
 
-// finish books the request.
-func (c *call) finish() {
+// book counts and logs the request. It runs before the answer is sent, so that
+// whoever has the answer finds the request counted.
+func (c *call) book() {
+	if c.booked {
+		return
+	}
+	c.booked = true
 	e := entry{at: c.now.UnixNano(), object: strings.Clone(c.object), account: c.who.account, bytes: int32(c.sent), page: int32(c.page), site: -1, status: int16(c.status), gateway: c.gateway}
 	if c.site != nil {
 		e.site = int16(c.site.index)

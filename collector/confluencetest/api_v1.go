@@ -199,7 +199,7 @@ func (c *call) appendUserV1(b []byte, u *User, expand []string) []byte {
 	} else {
 		b = appendString(b, u.AccountType)
 	}
-	b = appendASCII(append(b, `,"email":`...), u.Email)
+	b = appendOptional(append(b, `,"email":`...), u.Email) // v2 says "" where v1 says null
 	b = appendASCII(append(b, `,"publicName":`...), u.PublicName)
 	b = append(b, `,"profilePicture":null,"displayName":`...)
 	b = appendASCII(b, u.DisplayName)

@@ -144,6 +144,7 @@ func (c *call) before() (handled bool) {
 		}
 		c.reply(status, []byte(f.Body))
 	case FaultStall:
+		c.book()
 		c.srv.wait(c.r, 0, nil)
 		reset(c.w)
 	case FaultHTML:

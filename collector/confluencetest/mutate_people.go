@@ -2,6 +2,7 @@ package confluencetest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -133,13 +134,17 @@ func (s *Site) AddUser(template User) User {
 	return made
 }
 
-// RemoveUser deletes a user, who leaves all groups; rows that name it stay.
+// RemoveUser deletes a user, who leaves all groups; rows that name it stay. The
+// collecting user cannot be removed: revoke its grant instead.
 func (s *Site) RemoveUser(accountID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, ok := s.userByID[accountID]
 	if !ok {
 		return s.missing("user", accountID)
+	}
+	if u == s.users[0] {
+		return fmt.Errorf("account %q collects on site %q and stays; use Server.Revoke to lock it out", accountID, s.name)
 	}
 	for _, g := range s.groups {
 		if i := slices.Index(g.members, u); i >= 0 {
