@@ -1,0 +1,144 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// Settings says where the warehouse is and what it holds.
+type Settings struct {
+	// Options are those of the driver; the protocol must be HTTP, because rows
+	// travel as raw Native streams. They are not changed. Auth.Database does
+	// not matter: every name is written with its database.
+	Options *ch.Options
+	// Cluster, when set, makes Replicated tables ON CLUSTER with that name, and
+	// asks for a quorum on inserts and sequential consistency on reads.
+	Cluster  string
+	Datasets []*schemas.Dataset
+	// Installation identifies the state database that decides what is
+	// visible. Two of them on one warehouse would undo each other's heads.
+	Installation uuid.UUID
+	Log          *zap.Logger
+	Now          func() time.Time
+	// Trace, if set, is called at the named points of Stage and Show. Tests
+	// stop or kill the process there.
+	Trace func(point string)
+}
+
+// Warehouse is a ClickHouse database as the place where runs are stored and
+// compared with. It is safe for concurrent use.
+type Warehouse struct {
+	conn     driver.Conn // its session is in no database that may be missing
+	people   driver.Conn // for Query: unqualified names are those of the contract
+	layout   layout
+	datasets []*schemas.Dataset
+	versions map[string]int // of each dataset's declaration
+	install  uuid.UUID
+	log      *zap.Logger
+	now      func() time.Time
+	trace    func(string)
+}
+
+// Oldest version of ClickHouse with which a statement over several views sees
+// one state of the shared tables by default (ClickHouse changelog, 25.12,
+// enable_shared_storage_snapshot_in_query).
+const oldestMajor, oldestMinor = 25, 12
+
+// Open connects and checks that the server can keep the warehouse's promises.
+// It changes nothing; see Migrate.
+func Open(ctx context.Context, s Settings) (*Warehouse, error) {
+	if s.Options == nil {
+		return nil, errors.New("clickhouse: no connection options given")
+	}
+	if s.Options.Protocol != ch.HTTP {
+		return nil, errors.New("clickhouse: the warehouse speaks ClickHouse's HTTP interface: give an http:// or https:// address (port 8123 or 8443), not the native one")
+	}
+	if err := schemas.Check(s.Datasets); err != nil {
+		return nil, err
+	}
+	w := &Warehouse{
+		layout: layout{database: Database, cluster: s.Cluster}, datasets: s.Datasets, versions: map[string]int{},
+		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace,
+	}
+	if w.log == nil {
+		w.log = zap.NewNop()
+	}
+	if w.now == nil {
+		w.now = time.Now
+	}
+	if w.trace == nil {
+		w.trace = func(string) {}
+	}
+	for _, d := range s.Datasets {
+		w.versions[d.Name] = d.Version
+	}
+	own := *s.Options
+	own.Auth.Database = "default"
+	people := *s.Options
+	people.Auth.Database = w.layout.database
+	var err error
+	if w.conn, err = ch.Open(&own); err != nil {
+		return nil, fmt.Errorf("clickhouse: connection options: %w", err)
+	}
+	if w.people, err = ch.Open(&people); err != nil {
+		return nil, errors.Join(fmt.Errorf("clickhouse: connection options: %w", err), w.conn.Close())
+	}
+	if err := w.checkServer(ctx); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// Close closes the connections. Streams that are still open end with an error.
+func (w *Warehouse) Close() error { return errors.Join(w.conn.Close(), w.people.Close()) }
+
+func (w *Warehouse) checkServer(ctx context.Context) error {
+	var version, shared string
+	row := w.conn.QueryRow(ctx, "SELECT version(), toString(getSetting('enable_shared_storage_snapshot_in_query'))")
+	if err := row.Scan(&version, &shared); err != nil {
+		var e *ch.Exception
+		if errors.As(err, &e) && e.Code == codeUnknownSetting {
+			return fmt.Errorf("clickhouse: the server is too old: it does not know the setting enable_shared_storage_snapshot_in_query; version %d.%d or newer is needed", oldestMajor, oldestMinor)
+		}
+		return fmt.Errorf("clickhouse: ask the server for its version: %w", err)
+	}
+	return checkVersion(version, shared)
+}
+
+func checkVersion(version, shared string) error {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return fmt.Errorf("clickhouse: the server says its version is %q, which is not one", version)
+	}
+	major, err1 := strconv.Atoi(parts[0])
+	minor, err2 := strconv.Atoi(parts[1])
+	if err1 != nil || err2 != nil {
+		return fmt.Errorf("clickhouse: the server says its version is %q, which is not one", version)
+	}
+	if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
+		return fmt.Errorf("clickhouse: the server has version %s, but %d.%d or newer is needed: with older ones a statement over several views could see half a run; upgrade the server, or use the embedded engine", version, oldestMajor, oldestMinor)
+	}
+	// Invariant 2 rests on this setting.
+	if shared != "1" && shared != "true" {
+		return errors.New("clickhouse: the server has enable_shared_storage_snapshot_in_query switched off, with which a statement over several views can see half a run: set it to 1 in the profile of every user that reads, and take off a `compatibility` setting below 25.12")
+	}
+	return nil
+}
+
+// Codes of ClickHouse's exceptions (its source, ErrorCodes.cpp).
+const (
+	codeUnknownTable    = 60
+	codeUnknownDatabase = 81
+	codeUnknownSetting  = 115
+)
