@@ -201,14 +201,12 @@ func (c *Consent) inspect(ctx context.Context, req Request, got pair) (Result, e
 		res.Warnings = append(res.Warnings, "not granted: "+strings.Join(res.Missing, ", ")+
 			"; add these scopes to the app and consent again, or the datasets that need them stay unreadable")
 	}
-	account, err := c.account(ctx, site.ID, res.Granted, got.access)
-	if err != nil {
-		return Result{}, err
-	}
-	res.Credential.AccountID = account
+	account, unknown := c.account(ctx, site.ID, res.Granted, got.access)
 	if account == "" {
+		res.Warnings = append(res.Warnings, "which account consented is not known ("+unknown+"), so two grants of one person would go unnoticed")
 		return res, nil
 	}
+	res.Credential.AccountID = account
 	others, err := c.Store.SameGrantor(ctx, c.Provider.ClientID, account, req.Tenant)
 	if err != nil {
 		return Result{}, fmt.Errorf("look for other grants of the same account: %w", err)

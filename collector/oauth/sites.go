@@ -66,7 +66,7 @@ func pick(sites []site, req Request) (site, error) {
 	}
 	found := sites
 	if req.SiteURL != "" {
-		found = slices.DeleteFunc(slices.Clone(sites), func(s site) bool { return origin(s.URL) != origin(req.SiteURL) })
+		found = slices.DeleteFunc(slices.Clone(sites), func(s site) bool { return address(s.URL) != address(req.SiteURL) })
 	} else if req.CloudID != "" {
 		found = slices.DeleteFunc(slices.Clone(sites), func(s site) bool { return s.ID != req.CloudID })
 	}
@@ -87,22 +87,25 @@ func pick(sites []site, req Request) (site, error) {
 // accountScopes open the call that tells who consented (Confluence Cloud REST v1, "Get current user").
 var accountScopes = []string{"read:confluence-user", "read:content-details:confluence"}
 
-// account returns the id of the account that consented, empty when the scopes do not show it.
-func (c *Consent) account(ctx context.Context, cloudID string, granted []string, access vault.Secret) (string, error) {
+// account returns the id of the account that consented, empty with the reason
+// when it cannot be read. That is no reason to lose a grant whose code is used up.
+func (c *Consent) account(ctx context.Context, cloudID string, granted []string, access vault.Secret) (id, unknown string) {
 	if !slices.ContainsFunc(accountScopes, func(s string) bool { return slices.Contains(granted, s) }) {
-		return "", nil
+		return "", "no granted scope shows it; " + strings.Join(accountScopes, " or ") + " would"
 	}
 	var user struct {
 		AccountID string `json:"accountId"`
 	}
 	status, err := c.get(ctx, "/ex/confluence/"+cloudID+"/wiki/rest/api/user/current", access, &user)
-	if err != nil {
-		return "", &Error{Class: ErrTemporary, Op: "ask who consented", Cause: err, Hint: "consent again"}
+	switch {
+	case err != nil:
+		return "", err.Error()
+	case status != http.StatusOK:
+		return "", fmt.Sprintf("the API answered %d", status)
+	case user.AccountID == "":
+		return "", "the API named none"
 	}
-	if status != http.StatusOK {
-		return "", nil
-	}
-	return clean(user.AccountID), nil
+	return clean(user.AccountID), ""
 }
 
 // get asks the API gateway once. Only an answer of 200 is decoded into out.
@@ -133,11 +136,13 @@ func (c *Consent) get(ctx context.Context, path string, access vault.Secret, out
 	return resp.StatusCode, nil
 }
 
-// origin reduces a URL to scheme and host, in lower case.
-func origin(raw string) string {
+// address reduces a site's URL to what tells sites apart: scheme, host and path,
+// the host in lower case, without the /wiki that people copy along.
+func address(raw string) string {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	return strings.ToLower(u.Scheme + "://" + u.Host)
+	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/wiki")
+	return strings.ToLower(u.Scheme+"://"+u.Host) + path
 }
