@@ -30,17 +30,23 @@ func (l layout) make() error {
 }
 
 // grants are all that a statement may do. The engine knows one user, and without these any client could read and
-// write every file of the daemon's system user, and fetch any URL: file(), url(), other databases and the sources
-// and engines that reach out of the process are not in the list and so refused.
+// write every file of the daemon's system user, run commands, and fetch any URL. "GRANT ALL ON sitedrift.*" would
+// be too much: a dictionary of the database may have a command or a URL as its source. What the engine does without asking for
+// a grant is refused by package front.
 var grants = []string{
-	"GRANT ALL ON " + Database + ".*",
+	"GRANT SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, UNDROP TABLE, " +
+		"TRUNCATE, OPTIMIZE, BACKUP, CHECK, SHOW ON " + Database + ".*",
 	"GRANT SELECT ON system.*",
 	"GRANT SELECT ON information_schema.*",
 	"GRANT SELECT ON INFORMATION_SCHEMA.*",
-	"GRANT SHOW ON *.*",
-	"GRANT CREATE TEMPORARY TABLE ON *.*",
-	"GRANT KILL QUERY ON *.*",
-	"GRANT SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM FLUSH, SYSTEM DROP CACHE ON *.*",
+	"GRANT SHOW DATABASES, SHOW TABLES, SHOW COLUMNS ON *.*",
+	"GRANT CREATE TEMPORARY TABLE, KILL QUERY, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM FLUSH, SYSTEM DROP CACHE ON *.*",
+}
+
+// fixed are settings that name files, which the engine would read or write without asking for a grant.
+var fixed = []string{
+	"format_schema", "format_schema_source", "format_template_row", "format_template_resultset", "format_template_row_format",
+	"format_template_resultset_format",
 }
 
 // writeConfig writes the engine's configuration and returns the main file. memory is the limit for the whole
@@ -51,9 +57,12 @@ func (l layout) writeConfig(memory int64) (string, error) {
 	if memory > 0 {
 		limit = fmt.Sprintf("<max_server_memory_usage>%d</max_server_memory_usage>", memory)
 	}
-	var g strings.Builder
+	var g, c strings.Builder
 	for _, grant := range grants {
 		fmt.Fprintf(&g, "        <query>%s</query>\n", grant)
+	}
+	for _, name := range fixed {
+		fmt.Fprintf(&c, "<%s><const/></%s>", name, name)
 	}
 	for file, text := range map[string]string{
 		main: `<clickhouse>
@@ -64,7 +73,7 @@ func (l layout) writeConfig(memory int64) (string, error) {
 </clickhouse>
 `,
 		users: `<clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default><constraints>` + c.String() + `</constraints></default></profiles>
   <quotas><default/></quotas>
   <users>
     <default>

@@ -10,11 +10,6 @@ import (
 	"strconv"
 )
 
-// exception makes an error in the form the engine's own have, so that clients read code and name from it.
-func exception(code int, name, text string) error {
-	return fmt.Errorf("Code: %d. DB::Exception: %s. (%s)", code, text, name)
-}
-
 var errUnauthorized = exception(516, "AUTHENTICATION_FAILED",
 	"this engine wants its token as the password (any user): HTTP basic authentication or the header X-ClickHouse-Key")
 

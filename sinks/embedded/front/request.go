@@ -205,6 +205,14 @@ func (rq *request) decode(body io.Reader) (io.Reader, error) {
 	return endReader{body}, nil
 }
 
+// text is the statement as the engine will see it.
+func (rq *request) text() string {
+	if rq.insert != nil {
+		return rq.insert.statement
+	}
+	return rq.sql
+}
+
 func (rq *request) close() {
 	for _, f := range rq.closers {
 		f()

@@ -150,6 +150,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	defer rq.close()
+	if err := checkReach(rq.text()); err != nil {
+		fail(w, err)
+		return
+	}
 	out := newOutput(w, rq, s.Limits.Idle)
 	if rq.sql == helloStatement && rq.format == "Native" {
 		s.sayHello(out, rq)

@@ -1,8 +1,6 @@
 package front
 
-import (
-	"strings"
-)
+import "strings"
 
 // insertData describes an INSERT statement that takes encoded rows from the request body.
 type insertData struct {
@@ -19,41 +17,40 @@ func splitInsert(sql string) (insertData, bool) {
 		return insertData{}, false
 	}
 	depth, previous := 0, ""
-	for i := skipSpace(sql, 0); i < len(sql); i = skipSpace(sql, i) {
-		switch c := sql[i]; {
-		case c == '\'' || c == '"' || c == '`':
-			i = skipQuoted(sql, i)
-		case c == '(':
+	for t := range tokens(sql) {
+		text := sql[t.start:t.end]
+		switch {
+		case t.kind == kindMark && text == "(":
 			depth++
-			i++
-		case c == ')':
+		case t.kind == kindMark && text == ")":
 			depth--
-			i++
-		case isWordByte(c):
-			end := wordEnd(sql, i)
-			word := strings.ToUpper(sql[i:end])
-			if depth == 0 && !names(previous, sql, i) {
+		case t.kind == kindWord:
+			word := strings.ToUpper(text)
+			if depth == 0 && !namesTable(previous) {
 				switch word {
 				case "SELECT", "WITH", "VALUES", "INFILE", "WATCH", "EXPLAIN":
 					return insertData{}, false
 				case "FORMAT":
-					if d, ok := formatClause(sql, i, end); ok {
-						return d, !strings.EqualFold(d.format, "Values")
-					}
+					d, ok := formatClause(sql, t)
+					return d, ok && !strings.EqualFold(d.format, "Values")
 				}
 			}
-			i, previous = end, word
-		default:
-			i++
+			text = word
 		}
+		previous = text
 	}
 	return insertData{}, false
 }
 
+// namesTable tells whether a word behind this one names a table (INTO format, db.values) and is no keyword.
+func namesTable(previous string) bool {
+	return previous == "INTO" || previous == "TABLE" || previous == "."
+}
+
 // formatClause reads the name behind FORMAT and finds the data behind it: spaces, one semicolon and one line end
 // belong to the clause, everything further to the data.
-func formatClause(sql string, start, end int) (insertData, bool) {
-	name := skipSpace(sql, end)
+func formatClause(sql string, format token) (insertData, bool) {
+	name := skipSpace(sql, format.end)
 	stop := wordEnd(sql, name)
 	if stop == name {
 		return insertData{}, false
@@ -67,7 +64,7 @@ func formatClause(sql string, start, end int) (insertData, bool) {
 			at++
 		}
 	}
-	return insertData{statement: sql[:start], format: sql[name:stop], offset: at}, true
+	return insertData{statement: sql[:format.start], format: sql[name:stop], offset: at}, true
 }
 
 // streams tells whether the engine can give the statement's result while it runs: it refuses that for all but
@@ -80,68 +77,10 @@ func streams(sql string) bool {
 	return false
 }
 
-// keyword is the statement's first word in upper case, or "(".
+// keyword is the statement's first word in upper case, or the punctuation it begins with.
 func keyword(sql string) string {
-	i := skipSpace(sql, 0)
-	if i < len(sql) && sql[i] == '(' {
-		return "("
+	for t := range tokens(sql) {
+		return strings.ToUpper(sql[t.start:t.end])
 	}
-	return strings.ToUpper(sql[i:wordEnd(sql, i)])
-}
-
-// skipSpace jumps over white space and comments from i on.
-func skipSpace(sql string, i int) int {
-	for i < len(sql) {
-		rest := sql[i:]
-		switch {
-		case strings.IndexByte(" \t\n\r\f\v", rest[0]) >= 0:
-			i++
-		case strings.HasPrefix(rest, "--"), strings.HasPrefix(rest, "#!"), strings.HasPrefix(rest, "# "):
-			end := strings.IndexByte(rest, '\n')
-			if end < 0 {
-				return len(sql)
-			}
-			i += end + 1
-		case strings.HasPrefix(rest, "/*"):
-			end := strings.Index(rest[2:], "*/")
-			if end < 0 {
-				return len(sql)
-			}
-			i += end + 4
-		default:
-			return i
-		}
-	}
-	return i
-}
-
-// skipQuoted jumps from an opening quote to behind its closing one. A doubled quote is two quoted pieces in a row,
-// which comes to the same.
-func skipQuoted(sql string, i int) int {
-	quote := sql[i]
-	for i++; i < len(sql); i++ {
-		switch sql[i] {
-		case '\\':
-			i++
-		case quote:
-			return i + 1
-		}
-	}
-	return len(sql)
-}
-
-func wordEnd(sql string, i int) int {
-	for i < len(sql) && isWordByte(sql[i]) {
-		i++
-	}
-	return i
-}
-
-// names tells whether the word at i names a table (INTO format, db.values) and so is no keyword.
-func names(previous, sql string, i int) bool {
-	return previous == "INTO" || previous == "TABLE" || i > 0 && sql[i-1] == '.'
-}
-
-func isWordByte(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+	return ""
 }

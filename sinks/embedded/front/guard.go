@@ -1,0 +1,90 @@
+package front
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The engine was made to run as a tool at a prompt, where its user's files are fair game. Its grants hold back most
+// of what reaches out of the data directory; checkReach refuses the rest, which the engine lets pass without a
+// grant. Each entry was found by trying (see the tests of package embedded).
+
+// reachingCalls are functions that read files, run programs, evaluate text as SQL or contact hosts.
+var reachingCalls = map[string]string{
+	"file":             "reads files",
+	"executable":       "runs programs",
+	"eval":             "runs text that cannot be checked",
+	"arrowstream":      "reads memory",
+	"catboostEvaluate": "loads files",
+	"disk":             "defines storage outside the data directory",
+}
+
+// innerEngines are the table engines that keep their rows in the data directory or in memory. All others name a
+// path, a program or a host; only some of those ask for a grant.
+var innerEngines = map[string]bool{
+	"MergeTree": true, "ReplacingMergeTree": true, "AggregatingMergeTree": true, "SummingMergeTree": true,
+	"CollapsingMergeTree": true, "VersionedCollapsingMergeTree": true, "CoalescingMergeTree": true, "GraphiteMergeTree": true,
+	"Memory": true, "Null": true, "Log": true, "TinyLog": true, "StripeLog": true, "Set": true, "Join": true, "Buffer": true,
+	"Merge": true, "View": true, "MaterializedView": true, "GenerateRandom": true,
+	"Atomic": true, // of a database
+}
+
+// checkReach refuses a statement that would reach beyond the engine's data directory. It reads words, not
+// grammar, and rather refuses too much: a table may not be called like one of the calls, for instance.
+func checkReach(sql string) error {
+	first := keyword(sql)
+	backup := first == "BACKUP" || first == "RESTORE"
+	creates, engineNext, applies := false, false, false
+	var name, before string // the token before the present one, if it is a name; and the one before that
+	var escaped bool        // name came in quotes, with escapes
+	for t := range tokens(sql) {
+		text := sql[t.start:t.end]
+		upper := strings.ToUpper(text)
+		word := ""
+		switch {
+		case t.kind == kindOdd:
+			return errReach("characters outside ASCII that are not quoted", "they may be quotes to the engine")
+		case t.kind == kindWord:
+			word = text
+		case t.kind == kindQuoted:
+			word = strings.Trim(text, "`\"")
+		case text == "(" && name != "":
+			if escaped {
+				return errReach("a call by an escaped name", "it cannot be checked")
+			}
+			if why, ok := reachingCalls[name]; ok {
+				return errReach(name+"()", why)
+			}
+			if backup && (before == "TO" || before == "FROM") && !strings.EqualFold(name, "File") {
+				return errReach(name+"()", "backups go to File() below the engine's directory only")
+			}
+		}
+		if why, ok := reachingCalls[word]; applies && (ok || strings.Contains(word, `\`)) {
+			return errReach("APPLY "+word, why) // a call without parentheses behind the name
+		}
+		if engineNext && text != "=" {
+			if engineNext = false; creates && word != "" && !innerEngines[word] {
+				return errReach("table engine "+word, "its rows are not kept in the data directory")
+			}
+		}
+		if t.kind == kindWord {
+			switch upper {
+			case "INFILE", "OUTFILE":
+				return errReach(upper, "it names a file")
+			case "CREATE", "ATTACH", "REPLACE":
+				creates = true
+			case "APPLY":
+				applies = true
+			case "ENGINE":
+				engineNext = true
+			}
+		}
+		before, name = strings.ToUpper(name), word
+		escaped = t.kind == kindQuoted && strings.Contains(word, `\`)
+	}
+	return nil
+}
+
+func errReach(what, why string) error {
+	return exception(497, "ACCESS_DENIED", fmt.Sprintf("the embedded engine refuses %s: %s", what, why))
+}
