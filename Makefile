@@ -52,8 +52,8 @@ lint: ## Run golangci-lint, then look for known vulnerabilities
 	@bash tools/vuln.sh
 
 .PHONY: fmt
-fmt: ## Format sources and sort imports
-	@$(TOOL) golangci-lint fmt ./...
+fmt: ## Format sources, sort imports, and mend what the linters can mend
+	@$(TOOL) golangci-lint run --fix ./...
 
 .PHONY: generate
 generate: ## Write generated files anew: dataset pages, example configuration, dependency list
