@@ -74,7 +74,7 @@ func (s *Source) call(ctx context.Context, r httpx.Request, into func(answer) er
 // objects are 1 and people and rights 2 is an estimate from public notes. Where
 // answers tell what is left, the client goes by that.
 const (
-	weightCore     = 1 // spaces, settings
+	weightCore     = 1 // spaces
 	weightIdentity = 2 // people, groups, rights
 )
 

@@ -13,21 +13,27 @@ import (
 func sameEndpoint(link, path string) (url.Values, error) {
 	u, err := url.Parse(link)
 	if err != nil {
-		return nil, malformedf("next link %q cannot be parsed", cut(link, 120))
+		return nil, malformedf("next link %q cannot be parsed", shown(link))
 	}
 	if u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" || strings.HasPrefix(link, "//") {
-		return nil, malformedf("next link leads off the site: %q", cut(link, 120))
+		return nil, malformedf("next link leads off the site: %q", shown(link))
 	}
 	// v1 links are relative to the context path, v2 links contain it.
 	want, err := url.PathUnescape(path)
 	if err != nil || u.Path != want && "/wiki"+u.Path != want {
-		return nil, malformedf("next link leads to another endpoint: %q", cut(link, 120))
+		return nil, malformedf("next link leads to another endpoint: %q", shown(link))
 	}
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return nil, malformedf("next link %q has no readable query", cut(link, 120))
+		return nil, malformedf("next link %q has no readable query", shown(link))
 	}
 	return q, nil
+}
+
+// shown is a link as an error shows it: cut, escaped, and without its query.
+func shown(link string) string {
+	link, _, _ = strings.Cut(link, "?")
+	return cut(link, 120)
 }
 
 // nextCursor takes the cursor out of a v2 next link. It is the only part of the
@@ -38,7 +44,7 @@ func nextCursor(link, path string) (string, error) {
 		return "", err
 	}
 	if len(q["cursor"]) != 1 || q.Get("cursor") == "" {
-		return "", malformedf("next link without a cursor: %q", cut(link, 120))
+		return "", malformedf("next link without a cursor: %q", shown(link))
 	}
 	return q.Get("cursor"), nil
 }
@@ -52,7 +58,7 @@ func nextStart(link, path string, start, page int) (int, error) {
 	}
 	n, err := strconv.Atoi(q.Get("start"))
 	if err != nil || len(q["start"]) != 1 {
-		return 0, malformedf("next link without a start: %q", cut(link, 120))
+		return 0, malformedf("next link without a start: %q", shown(link))
 	}
 	if n < start || n > start+page {
 		return 0, malformedf("next link jumps from %d to %d, a page holds %d", start, n, page)

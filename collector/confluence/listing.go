@@ -11,7 +11,7 @@ import (
 // being led in circles.
 const (
 	maxPages      = 100_000
-	maxEmptyPages = 2_000 // in a row
+	maxEmptyPages = 500 // in a row
 	maxStandstill = 2     // pages in a row that bring nothing new
 )
 

@@ -62,7 +62,6 @@ func (s *Source) readSecurityConfiguration(ctx context.Context, section string, 
 	if err != nil {
 		return s.readError(datasets.SecurityConfiguration.Dataset, section, err)
 	}
-	s.spend(weightCore, 1)
 	return yieldPage(yield, datasets.SecurityConfiguration, rows, nil)
 }
 

@@ -30,10 +30,15 @@ type SpacePermissionsWire = listV2[SpacePermissionWire]
 // DecodeSpacePermissions decodes one page of grants, as reading does: with the
 // same decoder and the same types. The error tells where the answer is malformed.
 func DecodeSpacePermissions(body []byte) (*SpacePermissionsWire, error) {
-	// About 130 bytes a grant: room for all of them, so that it never grows.
-	w := SpacePermissionsWire{Results: make([]SpacePermissionWire, 0, min(len(body)/128, limitV2)+1)}
+	// About 130 bytes a grant: room for all of them, so that it never grows. The
+	// one empty item is overwritten by any list, an empty one too, and gives away
+	// an answer that has none.
+	w := SpacePermissionsWire{Results: make([]SpacePermissionWire, 1, min(len(body)/128, limitV2)+1)}
 	if err := decode(body, &w); err != nil {
 		return nil, err
+	}
+	if len(w.Results) == 1 && w.Results[0] == (SpacePermissionWire{}) {
+		return nil, malformedf("no results, or an empty one")
 	}
 	return &w, checkItems(w.Results, permissionID)
 }

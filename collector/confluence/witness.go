@@ -46,7 +46,6 @@ func (s *Source) site(ctx context.Context) error {
 		if _, err := s.systemInfo(ctx); err != nil {
 			return s.readError(datasets.SecurityConfiguration.Dataset, sectionSystemInfo, err)
 		}
-		s.spend(weightCore, 1)
 		return nil
 	case s.principal != "" && s.mayRead(datasets.Users.Dataset, "") == nil:
 		// The account that connected the site is known to the site.
