@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
@@ -135,3 +136,5 @@ func dataset(name string) *schemas.Dataset {
 }
 
 func fields(s string) []string { return strings.Fields(s) }
+
+func hexOf(s string) string { return hex.EncodeToString([]byte(s)) }

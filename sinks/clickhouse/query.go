@@ -67,7 +67,41 @@ func (e *QueryError) Error() string {
 // session is read-only. Errors of the statement are *QueryError; the rows may
 // end with one too.
 func (w *Warehouse) Query(ctx context.Context, sql string) (*Result, error) {
+	sql = strings.TrimRight(strings.TrimSpace(sql), "; \t\r\n")
 	ctx, cancel := context.WithCancel(ctx)
+	r := &Result{cancel: cancel}
+	// A SELECT is described first and streamed without a header: an engine that
+	// streams writes one per chunk. What cannot be described either is no
+	// SELECT or has a mistake; its answer is short, and its error in the
+	// words of the statement itself.
+	if firstWord.MatchString(sql) && r.describe(ctx, w, sql) == nil {
+		if err := r.open(ctx, w, "JSONCompactEachRow", sql, false); err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	if err := r.open(ctx, w, "JSONCompactEachRowWithNamesAndTypes", sql, true); err != nil {
+		return nil, err
+	}
+	for _, into := range []*[]string{&r.Columns, &r.Types} {
+		line, err := r.line()
+		if err == io.EOF { // a statement without a result
+			break
+		}
+		if err == nil {
+			err = json.Unmarshal(line, into)
+		}
+		if err != nil {
+			return nil, errors.Join(queryError(err), r.Close())
+		}
+	}
+	return r, nil
+}
+
+var firstWord = regexp.MustCompile(`(?i)^(?:SELECT|WITH|FROM)\b`)
+
+// open sends the statement. On an error the result is closed.
+func (r *Result) open(ctx context.Context, w *Warehouse, format, sql string, wait bool) error {
 	settings := ch.Settings{
 		"readonly": 1,
 		// Whole numbers stay exact; NaN and infinity have no number in JSON.
@@ -78,26 +112,32 @@ func (w *Warehouse) Query(ctx context.Context, sql string) (*Result, error) {
 		"output_format_json_escape_forward_slashes": 0,
 		"date_time_output_format":                   "simple",
 	}
-	sql = strings.TrimRight(strings.TrimSpace(sql), "; \t\r\n")
-	body, err := w.people.QueryFormat(ch.Context(ctx, ch.WithSettings(settings)), "JSONCompactEachRowWithNamesAndTypes", sql)
+	if wait {
+		settings["wait_end_of_query"] = 1
+	}
+	body, err := w.people.QueryFormat(ch.Context(ctx, ch.WithSettings(settings)), format, sql)
 	if err != nil {
-		cancel()
-		return nil, queryError(err)
+		r.cancel()
+		return queryError(err)
 	}
-	r := &Result{body: body, lines: bufio.NewReaderSize(body, 1<<16), cancel: cancel}
-	for _, into := range []*[]string{&r.Columns, &r.Types} {
-		line, err := r.line()
-		if err == io.EOF { // a statement without a result
-			return r, nil
-		}
-		if err == nil {
-			err = json.Unmarshal(line, into)
-		}
+	r.body, r.lines = body, bufio.NewReaderSize(body, 1<<16)
+	return nil
+}
+
+// describe fills in names and types of a SELECT.
+func (r *Result) describe(ctx context.Context, w *Warehouse, sql string) error {
+	d := &Result{cancel: func() {}}
+	if err := d.open(ctx, w, "JSONCompactEachRow", "DESCRIBE TABLE ("+sql+"\n)", true); err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	for row, err := range d.Rows() {
 		if err != nil {
-			return nil, errors.Join(queryError(err), r.Close())
+			return err
 		}
+		r.Columns, r.Types = append(r.Columns, row[0].Text()), append(r.Types, row[1].Text())
 	}
-	return r, nil
+	return nil
 }
 
 // Rows streams the rows. The slice and its values are the caller's to keep. An
@@ -168,5 +208,9 @@ func queryError(err error) error {
 		message, name = strings.TrimSuffix(message, m[0]), m[1]
 	}
 	message = exceptionHead.ReplaceAllString(message, "")
+	// The list of all tokens that the parser would have liked helps nobody.
+	if at := strings.Index(message, " Expected one of: "); at > 0 && len(message)-at > 200 {
+		message = message[:at]
+	}
 	return &QueryError{Code: int(e.Code), Name: name, Message: strings.TrimSpace(message)}
 }

@@ -1,0 +1,126 @@
+CREATE TABLE IF NOT EXISTS `sitedrift`.`space_permissions_versions`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `partition_id` String COMMENT 'Id of the space.' CODEC(ZSTD(1)),
+    `key_hash` FixedString(16) COMMENT 'Identity of the entity inside its partition.',
+    `seq` UInt64 COMMENT 'Attempt number of the run that wrote the version.',
+    `op` Enum8('baseline' = 1, 'added' = 2, 'changed' = 3, 'removed' = 4, 'out_of_view' = 5) COMMENT 'What the version tells of its entity.',
+    `row_hash` FixedString(32) COMMENT 'Hash of the compared values.',
+    `epoch` UInt32 COMMENT 'Epoch of the dataset: a stretch of runs under one fingerprint.',
+    `permission_id` String COMMENT 'Id of the grant.' CODEC(ZSTD(1)),
+    `space_key` String COMMENT 'Key of the space when the row was written.' CODEC(ZSTD(1)),
+    `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.' CODEC(ZSTD(1)),
+    `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
+    `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
+    `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version; the same for all rows of a run.',
+    `run_id` UUID COMMENT 'Run that wrote the version.'
+)
+ENGINE = MergeTree
+ORDER BY (tenant_id, partition_id, key_hash, seq)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
+COMMENT 'Every version of space_permissions, also of runs that were never published: read the views. Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users.';
+
+CREATE OR REPLACE VIEW `sitedrift`.`space_permissions`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `space_id` String COMMENT 'Id of the space.',
+    `permission_id` String COMMENT 'Id of the grant.',
+    `space_key` String COMMENT 'Key of the space when the row was written.',
+    `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.',
+    `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
+    `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
+    `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
+    `run_id` UUID COMMENT 'Run that wrote this version.'
+) AS
+SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`partition_id` AS `space_id`,
+    argMax(v.`permission_id`, v.seq) AS `permission_id`,
+    argMax(v.`space_key`, v.seq) AS `space_key`,
+    argMax(v.`principal_type`, v.seq) AS `principal_type`,
+    argMax(v.`principal_id`, v.seq) AS `principal_id`,
+    argMax(v.`operation`, v.seq) AS `operation`,
+    argMax(v.`target_type`, v.seq) AS `target_type`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_permissions') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
+COMMENT 'Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users.';
+
+CREATE OR REPLACE VIEW `sitedrift`.`space_permissions_at`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `space_id` String COMMENT 'Id of the space.',
+    `permission_id` String COMMENT 'Id of the grant.',
+    `space_key` String COMMENT 'Key of the space when the row was written.',
+    `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.',
+    `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
+    `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
+    `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
+    `run_id` UUID COMMENT 'Run that wrote this version.'
+) AS
+SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`partition_id` AS `space_id`,
+    argMax(v.`permission_id`, v.seq) AS `permission_id`,
+    argMax(v.`space_key`, v.seq) AS `space_key`,
+    argMax(v.`principal_type`, v.seq) AS `principal_type`,
+    argMax(v.`principal_id`, v.seq) AS `principal_id`,
+    argMax(v.`operation`, v.seq) AS `operation`,
+    argMax(v.`target_type`, v.seq) AS `target_type`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_permissions') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq) AND v.observed_at <= {at:DateTime64(3, 'UTC')}
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
+COMMENT 'As space_permissions, at a time: space_permissions_at(at = \'2026-03-01 00:00:00\'), UTC.';
+
+CREATE OR REPLACE VIEW `sitedrift`.`space_permissions_history`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `space_id` String COMMENT 'Id of the space.',
+    `permission_id` String COMMENT 'Id of the grant.',
+    `space_key` String COMMENT 'Key of the space when the row was written.',
+    `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.',
+    `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
+    `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
+    `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
+    `run_id` UUID COMMENT 'Run that wrote this version.',
+    `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
+    `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
+    `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
+) AS
+SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`partition_id` AS `space_id`,
+    v.`permission_id` AS `permission_id`,
+    v.`space_key` AS `space_key`,
+    v.`principal_type` AS `principal_type`,
+    v.`principal_id` AS `principal_id`,
+    v.`operation` AS `operation`,
+    v.`target_type` AS `target_type`,
+    v.`first_seen_at` AS `first_seen_at`,
+    v.`observed_at` AS `observed_at`,
+    v.`run_id` AS `run_id`,
+    v.observed_at AS `valid_from`,
+    leadInFrame(toNullable(v.observed_at)) OVER (PARTITION BY v.tenant_id, v.partition_id, v.key_hash ORDER BY v.seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS `valid_to`,
+    CAST(v.op, 'String') AS `change`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_permissions') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+COMMENT 'Every version of the rows of space_permissions, those that tell of a removal included.';
