@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 // Config is what the operator wrote, filled up with defaults and checked.
@@ -29,7 +31,7 @@ type Config struct {
 const Off = "off"
 
 // Groups are the dataset groups that can be scheduled.
-func Groups() []string { return []string{"posture", "inventory", "audit"} }
+func Groups() []string { return slices.Clone(schemas.Groups) }
 
 // Drivers of the state database.
 const (
@@ -147,9 +149,9 @@ func Default() *Config {
 		},
 		Schedules: map[string]string{
 			// Off the full hour, where everybody else starts too (Invariant 11).
-			"posture":   "23 * * * *",
-			"inventory": "41 */6 * * *",
-			"audit":     "53 * * * *",
+			schemas.GroupPosture:   "23 * * * *",
+			schemas.GroupInventory: "41 */6 * * *",
+			schemas.GroupAudit:     "53 * * * *",
 		},
 		Jitter: 5 * time.Minute,
 		Limits: Limits{

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
 
 // fields declares every key of the file once, bound to c. Defaults are what c
 // holds at the time of the call.
@@ -101,9 +105,9 @@ func tenant(c *Config, i int) []field {
 
 func schedules(m map[string]string) []field {
 	docs := map[string]string{
-		"posture":   "Permissions, roles, settings, links: what can be wrong today.",
-		"inventory": "Spaces, groups, users, apps: what exists.",
-		"audit":     "Audit records.",
+		schemas.GroupPosture:   "Permissions, roles, settings, links: what can be wrong today.",
+		schemas.GroupInventory: "Spaces, groups, users, apps: what exists.",
+		schemas.GroupAudit:     "Audit records.",
 	}
 	var out []field
 	for _, g := range Groups() {
@@ -113,7 +117,7 @@ func schedules(m map[string]string) []field {
 }
 
 func override(m map[string]string) []field {
-	examples := map[string]string{"posture": cronValue("17 */6 * * *"), "inventory": cronValue("@daily"), "audit": Off}
+	examples := map[string]string{schemas.GroupPosture: cronValue("17 */6 * * *"), schemas.GroupInventory: cronValue("@daily"), schemas.GroupAudit: Off}
 	var out []field
 	for _, g := range Groups() {
 		out = append(out, cron(g, m, "").example(examples[g]))

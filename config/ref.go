@@ -152,3 +152,7 @@ func isEnvName(s string) bool {
 	}
 	return s != ""
 }
+
+// FileRef is a reference to the secret in a file, for configurations that are
+// not read from one.
+func FileRef(path string) Ref { return Ref{file: path} }
