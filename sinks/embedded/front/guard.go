@@ -85,6 +85,25 @@ func checkReach(sql string) error {
 	return nil
 }
 
+// checkReading refuses a statement that is no reading one. The engine's setting readonly does most of this, but
+// lets KILL and SYSTEM pass.
+func checkReading(sql string) error {
+	switch verb := keyword(sql); verb {
+	case "SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN":
+	default:
+		return exception(164, "READONLY", "only reading statements are served here (without the token, or by GET), not "+verb)
+	}
+	previous := ""
+	for t := range tokens(sql) {
+		word := strings.ToUpper(sql[t.start:t.end])
+		if word == "WITH" && previous == "PARALLEL" {
+			return exception(164, "READONLY", "PARALLEL WITH is not served here (without the token, or by GET)")
+		}
+		previous = word
+	}
+	return nil
+}
+
 func errReach(what, why string) error {
 	return exception(497, "ACCESS_DENIED", fmt.Sprintf("the embedded engine refuses %s: %s", what, why))
 }

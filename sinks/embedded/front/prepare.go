@@ -3,6 +3,8 @@
 package front
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 
 	"github.com/sitedrift/sitedrift/sinks/embedded/chdb"
@@ -40,19 +42,28 @@ func (rq *request) prepare(ses *chdb.Session, database, mark string) (restore fu
 
 // remember notes the values that the request's settings have in a kept session and returns what sets them back.
 func (rq *request) remember(ses *chdb.Session) (func(), error) {
-	var names []string
+	var names, undo []string
 	for _, s := range rq.settings {
 		names = append(names, quote(s.name))
 	}
-	var undo []string
-	_, err := ses.Query("SELECT concat(name, ' = ', if(changed, quoteString(value), 'DEFAULT')) FROM system.settings WHERE name IN ("+
-		strings.Join(names, ", ")+") FORMAT TSVRaw", "TSVRaw", nil, func(b []byte) error {
-		undo = strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	ask := "SELECT name, value, changed FROM system.settings WHERE name IN (" + strings.Join(names, ", ") + ")"
+	_, err := ses.Query(ask, "JSONCompactEachRow", nil, func(b []byte) error {
+		for rows := json.NewDecoder(bytes.NewReader(b)); rows.More(); {
+			var name, value string
+			var changed int
+			if err := rows.Decode(&[]any{&name, &value, &changed}); err != nil {
+				return err
+			}
+			if value = quote(value); changed == 0 {
+				value = "DEFAULT"
+			}
+			undo = append(undo, "SET "+name+" = "+value)
+		}
 		return nil
 	})
 	return func() {
-		for _, u := range undo {
-			_ = ses.Exec("SET " + u)
+		for _, sql := range undo {
+			_ = ses.Exec(sql) // it was valid before
 		}
 	}, err
 }

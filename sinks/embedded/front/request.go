@@ -24,6 +24,7 @@ import (
 // request is one HTTP request, understood.
 type request struct {
 	guest      bool // no token: read only
+	reading    bool // may only read: a guest, or GET
 	sql        string
 	insert     *insertData // nil: body carries no rows
 	body       io.Reader   // rows of an INSERT, decoded
@@ -82,6 +83,7 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request, guest bool) (*req
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead: // as on a server: a link in a page must not change anything
+		rq.reading = true
 		if rq.readOnly == "" && rq.session == "" {
 			rq.readOnly = "2"
 		}
@@ -89,7 +91,7 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request, guest bool) (*req
 		return nil, exception(1002, "UNKNOWN_EXCEPTION", "method "+r.Method+" is not served: use GET or POST")
 	}
 	if guest {
-		rq.readOnly = "1"
+		rq.reading, rq.readOnly = true, "1"
 	}
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
 		return nil, exception(48, "NOT_IMPLEMENTED", "external tables are not served by the embedded engine")

@@ -150,7 +150,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	defer rq.close()
-	if err := checkReach(rq.text()); err != nil {
+	err = checkReach(rq.text())
+	if err == nil && rq.reading {
+		err = checkReading(rq.text())
+	}
+	if err != nil {
 		fail(w, err)
 		return
 	}
