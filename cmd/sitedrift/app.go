@@ -1,0 +1,471 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/confluence"
+	"github.com/sitedrift/sitedrift/collector/httpx"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/collector/schedule"
+	"github.com/sitedrift/sitedrift/collector/state"
+	"github.com/sitedrift/sitedrift/collector/vault"
+	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
+	"github.com/sitedrift/sitedrift/sinks/clickhouse"
+	"github.com/sitedrift/sitedrift/sinks/embedded"
+	"github.com/sitedrift/sitedrift/sinks/jsonl"
+)
+
+// needs says which parts an operation uses, so that a command without a daemon
+// opens no more.
+type needs struct {
+	warehouse  bool
+	unmigrated bool // the warehouse as it is found
+	tokens     bool
+}
+
+// outside is what the parts take from the world; the demo and the crash tests
+// give their own.
+type outside struct {
+	now    func() time.Time
+	sleep  func(ctx context.Context, d time.Duration) error // nil: a timer
+	trace  func(point string)
+	vault  *vault.Vault  // nil: from the key file
+	gather time.Duration // for how long rows of quiet runs are gathered
+}
+
+func realWorld() outside {
+	return outside{now: time.Now, trace: failpoints(), gather: time.Second}
+}
+
+// app is the parts of sitedrift, joined.
+type app struct {
+	cfg   *config.Config
+	out   outside
+	log   *zap.Logger
+	owner string
+
+	store     *state.Store
+	vault     *vault.Vault
+	provider  oauth.Provider
+	tokens    *oauth.Tokens
+	engine    *embedded.Engine
+	warehouse *clickhouse.Warehouse
+	sinks     []collector.Sink // beside the warehouse
+	recorder  *collector.Recorder
+	runner    *collector.Runner
+	scheduler *collector.Scheduler
+	metrics   *metrics
+
+	transport *http.Transport
+	budget    *httpx.Budget
+	mu        sync.Mutex
+	limiters  map[string]*rate.Limiter
+
+	closers []func(context.Context) error
+}
+
+// tables are the declared datasets.
+func tables() []*schemas.Dataset { return datasets.All() }
+
+// open joins the parts that are needed. Whatever it opened is closed again when
+// it fails.
+func open(ctx context.Context, cfg *config.Config, out outside, log *zap.Logger, n needs) (a *app, err error) {
+	a = &app{cfg: cfg, out: out, log: log, owner: ownerName(), limiters: map[string]*rate.Limiter{}, transport: httpx.NewTransport(), metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
+			a = nil
+		}
+	}()
+	if err := schemas.Check(tables()); err != nil {
+		return a, err
+	}
+	if err := a.openState(ctx); err != nil {
+		return a, err
+	}
+	if n.tokens {
+		if err := a.openTokens(ctx); err != nil {
+			return a, err
+		}
+	}
+	if n.warehouse {
+		if err := a.openWarehouse(ctx, n.unmigrated); err != nil {
+			return a, err
+		}
+	}
+	if n.warehouse && n.tokens {
+		a.join()
+	}
+	return a, nil
+}
+
+// ownerName names this process in leases.
+func ownerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString()[:8])
+}
+
+func (a *app) onClose(f func(context.Context) error) { a.closers = append(a.closers, f) }
+
+// close closes the parts in the opposite order of their opening.
+func (a *app) close(ctx context.Context) error {
+	var errs []error
+	for _, f := range slices.Backward(a.closers) {
+		errs = append(errs, f(ctx))
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+func (a *app) openState(ctx context.Context) (err error) {
+	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory (data_dir): %w", err)
+	}
+	switch a.cfg.State.Driver {
+	case config.DriverPostgres:
+		dsn, rerr := a.cfg.State.DSN.Resolve()
+		if rerr != nil {
+			return &exitError{exitUsage, fmt.Errorf("state: %w", rerr)}
+		}
+		a.store, err = state.OpenPostgres(ctx, dsn)
+	default:
+		a.store, err = state.OpenSQLite(ctx, a.cfg.DataDir)
+	}
+	if err != nil {
+		return err
+	}
+	a.onClose(func(context.Context) error { return a.store.Close() })
+	if a.cfg.State.Driver == config.DriverSQLite {
+		// The lock on the directory proves that nobody else is alive: what an
+		// earlier process had leased is free.
+		if _, err := a.store.RecoverLeases(ctx, ""); err != nil {
+			return err
+		}
+	}
+	return a.storeTenants(ctx)
+}
+
+// storeTenants brings the tenants of the configuration, and their schedules,
+// into the state. Tenants that were added otherwise stay as they are.
+func (a *app) storeTenants(ctx context.Context) error {
+	for _, t := range a.cfg.Tenants {
+		stored, err := a.store.Tenant(ctx, t.ID)
+		if err != nil && !errors.Is(err, state.ErrUnknownTenant) {
+			return err
+		}
+		if err != nil {
+			stored = collector.Tenant{ID: t.ID, CreatedAt: a.out.now().UTC(), Paused: t.Paused}
+		}
+		stored.Name, stored.SiteURL, stored.Paused = t.Name, t.Site, stored.Paused || t.Paused
+		if t.CloudID != "" {
+			stored.CloudID = t.CloudID
+		}
+		if err := a.store.PutTenant(ctx, stored); err != nil {
+			return err
+		}
+		if err := a.storeSchedules(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storeSchedules brings a tenant's schedules into the table of work. A schedule
+// that did not change keeps its next start, so that a restart moves nothing.
+func (a *app) storeSchedules(ctx context.Context, t config.Tenant) error {
+	present, err := a.store.Schedules(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	for _, group := range groupsInUse() {
+		i := slices.IndexFunc(present, func(s collector.Schedule) bool { return s.Group == group })
+		expr, on := a.cfg.Schedule(t, group)
+		switch {
+		case !on && i >= 0:
+			err = a.store.RemoveSchedule(ctx, t.ID, group)
+		case on && (i < 0 || present[i].Cron != expr):
+			var next time.Time
+			if next, err = schedule.NextStart(t.ID, group, expr, a.out.now(), a.cfg.Jitter); err == nil {
+				err = a.store.PutSchedule(ctx, collector.Schedule{Tenant: t.ID, Group: group, Cron: expr, NextAt: next, Paused: i >= 0 && present[i].Paused})
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("schedule %s of tenant %s: %w", group, t.ID, err)
+		}
+	}
+	return nil
+}
+
+// groupsInUse are the groups that have datasets.
+func groupsInUse() (groups []string) {
+	for _, t := range tables() {
+		if !slices.Contains(groups, t.Group) {
+			groups = append(groups, t.Group)
+		}
+	}
+	return groups
+}
+
+func (a *app) openTokens(ctx context.Context) (err error) {
+	if a.vault, err = a.openVault(ctx); err != nil {
+		return err
+	}
+	var secret vault.Secret
+	if !a.cfg.OAuth.ClientSecret.IsZero() {
+		text, err := a.cfg.OAuth.ClientSecret.Resolve()
+		if err != nil {
+			return &exitError{exitUsage, fmt.Errorf("oauth.client_secret: %w", err)}
+		}
+		secret = vault.NewSecret(text)
+	}
+	a.provider = oauth.AtlassianCloud(a.cfg.Endpoints.Auth, a.cfg.Endpoints.API, a.cfg.OAuth.ClientID, secret, a.cfg.OAuth.RedirectURL)
+	a.tokens = oauth.NewTokens(oauth.Options{
+		Provider: a.provider, Store: a.store, Vault: a.vault, Owner: a.owner, Transport: a.transport,
+		Log: a.log.Named("oauth"), Now: a.out.now, Sleep: a.out.sleep, Trace: a.out.trace,
+	})
+	a.onClose(a.tokens.Close)
+	a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: a.cfg.Limits.PointsPerHour, Now: a.out.now, Sleep: a.out.sleep})
+	return nil
+}
+
+// openVault opens the key file; the first use makes one.
+func (a *app) openVault(ctx context.Context) (*vault.Vault, error) {
+	if a.out.vault != nil {
+		return a.out.vault, nil
+	}
+	v, err := vault.Open(a.cfg.Vault.KeyFile)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return v, err
+	}
+	stored, err := a.store.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(stored) > 0 {
+		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and %d stored credentials are encrypted with it: put it back from its backup, or get consent anew with a fresh one", a.cfg.Vault.KeyFile, len(stored))
+	}
+	if err := os.MkdirAll(filepath.Dir(a.cfg.Vault.KeyFile), 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of the key file (vault.key_file): %w", err)
+	}
+	a.log.Info("made a new key for credentials: back it up, apart from the data directory", zap.String("key_file", a.cfg.Vault.KeyFile))
+	return vault.Create(a.cfg.Vault.KeyFile)
+}
+
+func (a *app) openWarehouse(ctx context.Context, unmigrated bool) error {
+	options, err := a.warehouseOptions(ctx)
+	if err != nil {
+		return err
+	}
+	installation, err := a.store.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	a.warehouse, err = clickhouse.Open(ctx, clickhouse.Settings{
+		Options: options, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
+	})
+	if err != nil {
+		return err
+	}
+	a.onClose(func(context.Context) error { return a.warehouse.Close() })
+	if unmigrated {
+		return nil
+	}
+	if _, err := a.warehouse.Migrate(ctx); err != nil {
+		return err
+	}
+	if a.cfg.Sinks.JSONL.Dir != "" {
+		sink, err := jsonl.Open(a.cfg.Sinks.JSONL.Dir)
+		if err != nil {
+			return err
+		}
+		a.sinks = append(a.sinks, sink)
+	}
+	return a.expect(ctx)
+}
+
+func (a *app) warehouseOptions(ctx context.Context) (*ch.Options, error) {
+	w := a.cfg.Warehouse
+	if w.Mode == config.ModeClickHouse {
+		dsn, err := w.DSN.Resolve()
+		if err != nil {
+			return nil, &exitError{exitUsage, fmt.Errorf("warehouse.dsn: %w", err)}
+		}
+		options, err := ch.ParseDSN(dsn)
+		if err != nil {
+			return nil, &exitError{exitUsage, errors.New("warehouse.dsn: not an address that the driver understands; write http://user:password@host:8123/ (the value is not shown: it may hold a password)")}
+		}
+		return options, nil
+	}
+	engine, err := embedded.Start(ctx, embedded.Settings{
+		Dir: a.cfg.DataDir, Library: w.Library, MaxMemoryBytes: int64(w.MaxMemory),
+		ListenHTTP: w.Listen, ListenReadOnly: w.ListenReadOnly, Log: a.log.Named("engine"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.engine = engine
+	a.onClose(engine.Close)
+	return engine.Options(), nil
+}
+
+// join makes the runner and the scheduler of the opened parts.
+func (a *app) join() {
+	all := append([]collector.Sink{a.warehouse}, a.sinks...)
+	a.recorder = collector.NewRecorder(a.out.gather, all...)
+	recording, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); a.recorder.Serve(recording) }()
+	a.onClose(func(context.Context) error { stop(); <-done; return nil })
+	l := a.cfg.Limits
+	a.runner = &collector.Runner{
+		Tables: tables(), Ledger: a.store, Warehouse: a.warehouse, Sinks: a.sinks, Open: a.source, Record: a.recorder.Record,
+		Brake: a.brake, Concurrency: l.TenantConcurrency, Timeout: l.RunTimeout, RangeKeys: 50_000,
+		SpoolDir: a.cfg.DataDir, SpoolMemory: 64 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
+	}
+	a.scheduler = &collector.Scheduler{
+		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant,
+		Owner: a.owner, Workers: l.Concurrency, Lease: time.Minute, Jitter: a.cfg.Jitter, Grace: 30 * time.Second, Now: a.out.now, Log: a.log.Named("schedule"),
+	}
+}
+
+// dormant reports whether a tenant's grant is proven dead.
+func (a *app) dormant(ctx context.Context, tenant string) bool {
+	c, err := a.store.Credential(ctx, tenant, collector.CredentialKind3LO)
+	return err == nil && c.State == collector.CredentialNeedsReconsent
+}
+
+// source opens what one run of a tenant reads from.
+func (a *app) source(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (collector.Source, error) {
+	s, err := a.openSource(ctx, t, scope)
+	if s == nil {
+		return nil, err
+	}
+	return s, err
+}
+
+func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (*confluence.Source, error) {
+	again := "sitedrift connect --tenant " + t.ID
+	refused := func(evidence string, err error) error {
+		return &collector.ReadError{State: schemas.CoverageForbidden, Evidence: evidence, Unlock: again, Err: err}
+	}
+	c, err := a.store.Credential(ctx, t.ID, collector.CredentialKind3LO)
+	switch {
+	case errors.Is(err, collector.ErrNoCredential):
+		return nil, refused("the tenant has no credential yet", err)
+	case err != nil:
+		return nil, err
+	case c.State == collector.CredentialNeedsReconsent:
+		return nil, refused("the grant is dead: "+c.StateReason, oauth.ErrNeedsReconsent)
+	case t.CloudID == "":
+		return nil, refused("the site's cloud id is not known", nil)
+	}
+	if _, _, err := a.tokens.Token(ctx, t.ID, c.Kind); err != nil {
+		if errors.Is(err, oauth.ErrNeedsReconsent) {
+			return nil, refused(err.Error(), err)
+		}
+		return nil, &collector.ReadError{State: schemas.CoverageFailed, Evidence: "no access token: " + err.Error(), Err: err}
+	}
+	client, err := httpx.New(httpx.Options{
+		Base: strings.TrimSuffix(a.cfg.Endpoints.API, "/") + "/ex/confluence/" + t.CloudID, Auth: a.tokens.Source(t.ID, c.Kind), Tenant: t.ID,
+		Transport: a.transport, Limiter: a.limiter(t.ID), Budget: a.budget, UserAgent: "sitedrift/" + version(),
+		Log: a.log.Named("http").With(zap.String("tenant", t.ID)), Now: a.out.now, Sleep: a.out.sleep,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return confluence.New(confluence.Settings{
+		Client: client.ForRun(new(httpx.Stats)), CloudID: t.CloudID, Tenant: t.ID, Principal: principal(c), Scopes: c.Scopes, Tables: scope,
+	}), nil
+}
+
+// principal is who granted. Where the scope to ask that is missing, each consent
+// counts as somebody else's: at worst an epoch starts for nothing.
+func principal(c collector.Credential) string {
+	if c.AccountID != "" {
+		return c.AccountID
+	}
+	return "consent of " + c.ConsentedAt.UTC().Format(time.RFC3339Nano)
+}
+
+// limiter is the tenant's, shared by all its runs.
+func (a *app) limiter(tenant string) *rate.Limiter {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.limiters[tenant]
+	if l == nil {
+		perSecond := a.limits(tenant).RequestsPerSecond
+		l = rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+		a.limiters[tenant] = l
+	}
+	return l
+}
+
+// limits are those of a tenant.
+func (a *app) limits(tenant string) config.Limits {
+	if t, ok := a.cfg.Tenant(tenant); ok {
+		return a.cfg.LimitsFor(t)
+	}
+	return a.cfg.Limits
+}
+
+func (a *app) brake(tenant string) collector.Brake {
+	l := a.limits(tenant)
+	return collector.Brake{Share: l.RemovalShare, Rows: l.RemovalRows, Wait: collector.DefaultBrake.Wait}
+}
+
+// expect tells the warehouse what each tenant is meant to deliver, so that
+// dashboards can show what was never read.
+func (a *app) expect(ctx context.Context) error {
+	tenants, err := a.store.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	var all []schemas.Expected
+	for _, t := range tenants {
+		schedules, err := a.store.Schedules(ctx, t.ID)
+		if err != nil {
+			return err
+		}
+		for _, d := range tables() {
+			e := schemas.Expected{Tenant: t.ID, Dataset: d.Name, Group: d.Group, Paused: t.Paused}
+			for _, s := range schedules {
+				if s.Group == d.Group {
+					e.Cadence, e.Paused = a.cadence(s), e.Paused || s.Paused
+				}
+			}
+			all = append(all, e)
+		}
+	}
+	return a.warehouse.Expect(ctx, all)
+}
+
+// cadence is the time between two starts of a schedule, at present.
+func (a *app) cadence(s collector.Schedule) time.Duration {
+	plan, err := schedule.NewPlan(s.Tenant, s.Group, s.Cron, a.cfg.Jitter)
+	if err != nil {
+		return 0
+	}
+	first := plan.Next(a.out.now())
+	return plan.Next(first).Sub(first)
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector/vault"
+	"github.com/sitedrift/sitedrift/config"
+)
+
+type demoCmd struct {
+	Exit bool   `help:"End after the report."`
+	Dir  string `placeholder:"DIR" help:"Keep the data in this directory. Default: a temporary one that is deleted at the end."`
+}
+
+// Help is shown by --help.
+func (demoCmd) Help() string {
+	return "Everything is real but the sites and the clock: rotating tokens, schedules, runs, comparison, the ClickHouse engine. Uses no network beyond this machine."
+}
+
+// demoWeeks is the length of the scripted history.
+const demoWeeks = 4
+
+func (c *demoCmd) Run(e *env) (err error) {
+	dir := c.Dir
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "sitedrift-demo-"); err != nil {
+			return fmt.Errorf("make a directory for the demo: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	began := time.Now()
+	d, err := newDemo(e.ctx, dir, began, quietLog(e.err))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, d.close(ctx))
+	}()
+	fmt.Fprintf(e.err, "Playing %d weeks of %d simulated Confluence sites through connectors, schedules, runs and ClickHouse.\n", demoWeeks, len(d.stories))
+	tell := d.progress(e)
+	if err := d.play(e.ctx, tell); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.err, "Done in %s.\n\n", time.Since(began).Round(100*time.Millisecond))
+	if err := d.report(e.ctx, e.out, e.cli.JSON); err != nil {
+		return err
+	}
+	if c.Exit {
+		return nil
+	}
+	fmt.Fprintf(e.out, "\nAsk more until you press Ctrl-C:\n\n  curl -s http://%s/?database=sitedrift --data-binary \"SELECT * FROM changes ORDER BY observed_at DESC LIMIT 5 FORMAT Vertical\"\n", d.app.engine.HTTPAddr())
+	<-e.ctx.Done()
+	return nil
+}
+
+// progress shows how far the history is: a bar on a terminal, a line a week
+// elsewhere.
+func (d *demo) progress(e *env) func(time.Time) {
+	total := d.end.Sub(d.start)
+	if onTerminal(e.err) {
+		bar := progressbar.NewOptions(int(total/time.Hour), progressbar.OptionSetWriter(e.err), progressbar.OptionSetDescription("history"),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+		return func(t time.Time) { _ = bar.Set(int(t.Sub(d.start) / time.Hour)) }
+	}
+	week := 0
+	return func(t time.Time) {
+		for n := int(t.Sub(d.start) / (7 * 24 * time.Hour)); week < n; {
+			week++
+			fmt.Fprintf(e.err, "week %d of %d\n", week, demoWeeks)
+		}
+	}
+}
+
+// clock is moved by hand. Whoever sleeps on it moves it.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.After(c.t) {
+		c.t = t
+	}
+}
+
+func (c *clock) sleep(ctx context.Context, d time.Duration) error {
+	c.set(c.now().Add(d))
+	return ctx.Err()
+}
+
+// demoConfig is the configuration of the demo, as a file would give it.
+func demoConfig(dir, authURL, apiURL, clientID string, tenants []config.Tenant) *config.Config {
+	cfg := config.Default()
+	cfg.DataDir = dir
+	cfg.Endpoints = config.Endpoints{Auth: authURL, API: apiURL}
+	cfg.OAuth.ClientID = clientID
+	cfg.Tenants = tenants
+	cfg.Schedules = map[string]string{"posture": "17 */6 * * *", "inventory": "37 2 * * *", "audit": config.Off}
+	cfg.Limits.RequestsPerSecond = 10_000 // the sites are on this machine
+	cfg.Limits.PointsPerHour = 0
+	cfg.Warehouse.Listen = "127.0.0.1:8123"
+	if l, err := net.Listen("tcp", cfg.Warehouse.Listen); err != nil {
+		cfg.Warehouse.Listen = "127.0.0.1:0" // something else is there
+	} else {
+		_ = l.Close()
+	}
+	return cfg
+}
+
+// newDemoApp joins the same parts as serve, over the simulated world.
+func newDemoApp(ctx context.Context, cfg *config.Config, c *clock, log *zap.Logger) (*app, error) {
+	v, err := vault.Ephemeral()
+	if err != nil {
+		return nil, err
+	}
+	out := outside{now: c.now, sleep: c.sleep, trace: func(string) {}, vault: v}
+	return open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
+}

@@ -1,0 +1,42 @@
+//go:build failpoint
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// failpoints kills this process at the point that SITEDRIFT_FAILPOINT names, as
+// NAME or NAME:COUNT (the COUNTth time it is reached), once the file that
+// SITEDRIFT_FAILPOINT_ARMED names exists. It writes the point to standard error
+// first, so that a test knows that it was hit.
+func failpoints() func(string) {
+	want, count, _ := strings.Cut(os.Getenv("SITEDRIFT_FAILPOINT"), ":")
+	if want == "" {
+		return func(string) {}
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		n = 1
+	}
+	armed := os.Getenv("SITEDRIFT_FAILPOINT_ARMED")
+	var passed atomic.Int64
+	return func(point string) {
+		if point != want {
+			return
+		}
+		if _, err := os.Stat(armed); armed != "" && err != nil {
+			return
+		}
+		if passed.Add(1) == int64(n) {
+			fmt.Fprintf(os.Stderr, "failpoint %s hit\n", point)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way
+		}
+	}
+}

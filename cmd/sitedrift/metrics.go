@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// metrics are the daemon's, in a registry of their own.
+type metrics struct {
+	registry  *prometheus.Registry
+	runs      *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	rows      *prometheus.CounterVec
+	changes   *prometheus.CounterVec
+	calls     *prometheus.CounterVec
+	throttled *prometheus.CounterVec
+	complete  *prometheus.GaugeVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sitedrift_runs_total", Help: "Runs that ended, by outcome."},
+			[]string{"tenant", "group", "outcome"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sitedrift_run_duration_seconds", Help: "Time that runs took.", Buckets: prometheus.ExponentialBuckets(0.1, 4, 9)},
+			[]string{"group"}),
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sitedrift_rows_total", Help: "Rows read from sites and versions written to the warehouse."},
+			[]string{"tenant", "group", "direction"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sitedrift_changes_total", Help: "Entities that were added, changed, removed or vanished."},
+			[]string{"tenant", "group", "change"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sitedrift_api_calls_total", Help: "Requests to the sites' API, retries included."},
+			[]string{"tenant", "group"}),
+		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sitedrift_api_throttled_total", Help: "Answers with status 429."},
+			[]string{"tenant", "group"}),
+		complete: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sitedrift_dataset_last_complete_timestamp_seconds", Help: "End of the last run that read the dataset completely."},
+			[]string{"tenant", "dataset"}),
+	}
+	m.registry.MustRegister(m.runs, m.duration, m.rows, m.changes, m.calls, m.throttled, m.complete)
+	return m
+}
+
+// observe counts a run that ended.
+func (m *metrics) observe(r schemas.Run) {
+	m.runs.WithLabelValues(r.Tenant, r.Group, string(r.Outcome)).Inc()
+	m.duration.WithLabelValues(r.Group).Observe(r.EndedAt.Sub(r.StartedAt).Seconds())
+	m.rows.WithLabelValues(r.Tenant, r.Group, "read").Add(float64(r.RowsRead))
+	m.rows.WithLabelValues(r.Tenant, r.Group, "written").Add(float64(r.Written))
+	for kind, n := range map[string]int64{"added": r.Added, "changed": r.Changed, "removed": r.Removed, "vanished": r.Vanished} {
+		m.changes.WithLabelValues(r.Tenant, r.Group, kind).Add(float64(n))
+	}
+	m.calls.WithLabelValues(r.Tenant, r.Group).Add(float64(r.Calls))
+	m.throttled.WithLabelValues(r.Tenant, r.Group).Add(float64(r.Throttled))
+	for _, d := range r.Complete {
+		m.complete.WithLabelValues(r.Tenant, d).Set(float64(r.EndedAt.Unix()))
+	}
+}
+
+// credentialCollector reads the credentials' ages when it is scraped.
+type credentialCollector struct {
+	a           *app
+	age, left   *prometheus.Desc
+	ok, engines *prometheus.Desc
+}
+
+func newCredentialCollector(a *app) *credentialCollector {
+	return &credentialCollector{
+		a:       a,
+		age:     prometheus.NewDesc("sitedrift_credential_age_seconds", "Time since the credential last worked.", []string{"tenant", "kind"}, nil),
+		left:    prometheus.NewDesc("sitedrift_credential_consent_days_left", "Days until a person must consent again.", []string{"tenant", "kind"}, nil),
+		ok:      prometheus.NewDesc("sitedrift_credential_ok", "1 if the credential can be used, 0 if it needs consent again.", []string{"tenant", "kind"}, nil),
+		engines: prometheus.NewDesc("sitedrift_engine_restarts_total", "Times that the embedded engine was started again.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *credentialCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.age
+	ch <- c.left
+	ch <- c.ok
+	ch <- c.engines
+}
+
+// Collect implements prometheus.Collector.
+func (c *credentialCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.a.engine != nil {
+		ch <- prometheus.MustNewConstMetric(c.engines, prometheus.CounterValue, float64(c.a.engine.Restarts()))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	all, err := c.a.store.Credentials(ctx)
+	if err != nil {
+		c.a.log.Error("read credentials for metrics", zap.Error(err))
+		return
+	}
+	now := c.a.out.now()
+	for _, k := range all {
+		left, _ := oauth.Countdown(k, now)
+		ok := 0.0
+		if k.State == collector.CredentialOK {
+			ok = 1
+		}
+		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, now.Sub(k.LastOKAt).Seconds(), k.Tenant, k.Kind)
+		ch <- prometheus.MustNewConstMetric(c.left, prometheus.GaugeValue, float64(left), k.Tenant, k.Kind)
+		ch <- prometheus.MustNewConstMetric(c.ok, prometheus.GaugeValue, ok, k.Tenant, k.Kind)
+	}
+}
+
+// handler serves /metrics, /healthz (the process works) and /readyz (its stores
+// answer).
+func (a *app) handler() http.Handler {
+	a.metrics.registry.MustRegister(newCredentialCollector(a))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+		defer cancel()
+		problems := []string{}
+		for name, ping := range map[string]func(context.Context) error{"state": a.store.Ping, "warehouse": a.warehouse.Ping} {
+			if err := ping(ctx); err != nil {
+				a.log.Warn("not ready", zap.String("part", name), zap.Error(err))
+				problems = append(problems, name)
+			}
+		}
+		if len(problems) > 0 {
+			slices.Sort(problems)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			for _, p := range problems {
+				_, _ = w.Write([]byte(p + " does not answer\n"))
+			}
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	return mux
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sitedrift/sitedrift/sinks/clickhouse"
+)
+
+type migrateCmd struct {
+	DryRun bool `help:"Only show what would be done."`
+}
+
+// Help is shown by --help.
+func (migrateCmd) Help() string {
+	return "serve does the same when it starts. New tables and columns are made without asking; anything else is refused with a plan for people."
+}
+
+type migrateParams struct {
+	DryRun bool `json:"dry_run"`
+}
+
+type migrated struct {
+	Done    bool                    `json:"done"`
+	Steps   []clickhouse.Step       `json:"steps"`
+	Refused []clickhouse.Difference `json:"refused"`
+}
+
+func opMigrate(ctx context.Context, a *app, p migrateParams, _ func(any)) (migrated, error) {
+	plan, err := a.warehouse.Plan(ctx)
+	if err != nil {
+		return migrated{}, err
+	}
+	res := migrated{Steps: plan.Steps, Refused: plan.Refused}
+	if p.DryRun {
+		return res, nil
+	}
+	_, err = a.warehouse.Migrate(ctx)
+	if refused := (*clickhouse.PlanError)(nil); errors.As(err, &refused) {
+		return res, nil
+	}
+	res.Done = err == nil
+	return res, err
+}
+
+func (c *migrateCmd) Run(e *env) error {
+	res, err := call[migrated](e, "migrate", migrateParams{c.DryRun}, nil)
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		err = printJSON(e.out, res)
+	} else {
+		for _, s := range res.Steps {
+			fmt.Fprintf(e.out, "%s: %s\n", s.Object, s.Why)
+		}
+		for _, d := range res.Refused {
+			fmt.Fprintf(e.out, "refused: %s: %s\n  %s\n", d.Object, d.What, d.Do)
+		}
+		if len(res.Steps)+len(res.Refused) == 0 {
+			fmt.Fprintln(e.out, "the warehouse is up to date")
+		}
+	}
+	if err == nil && len(res.Refused) > 0 {
+		return errors.New("nothing was changed: do what the plan says, then run migrate again")
+	}
+	return err
+}

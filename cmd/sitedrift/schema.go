@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sitedrift/sitedrift/schemas/dictionary"
+	"github.com/sitedrift/sitedrift/sinks/clickhouse"
+)
+
+type schemaCmd struct {
+	Show schemaShowCmd `cmd:"" default:"1" help:"List the datasets; with --json all that is declared of them."`
+	DDL  schemaDDLCmd  `cmd:"" name:"ddl" help:"Print the statements that make the tables and views."`
+	Docs schemaDocsCmd `cmd:"" help:"Print the data dictionary as Markdown."`
+}
+
+type (
+	schemaShowCmd struct{}
+	schemaDDLCmd  struct{}
+	schemaDocsCmd struct{}
+)
+
+func (schemaShowCmd) Run(e *env) error {
+	if e.cli.JSON {
+		text, err := dictionary.JSON(tables())
+		if err != nil {
+			return err
+		}
+		_, err = e.out.Write(text)
+		return err
+	}
+	for _, t := range tables() {
+		fmt.Fprintf(e.out, "%-24s %-10s %s\n", t.Name, t.Group, t.Doc)
+	}
+	return nil
+}
+
+func (schemaDDLCmd) Run(e *env) error {
+	_, err := io.WriteString(e.out, strings.Join(clickhouse.DDL(tables()), ";\n\n")+";\n")
+	return err
+}
+
+func (schemaDocsCmd) Run(e *env) error {
+	for _, t := range tables() {
+		if _, err := io.WriteString(e.out, dictionary.Markdown(t)+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

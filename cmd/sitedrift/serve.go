@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/oklog/run"
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/config"
+)
+
+type serveCmd struct {
+	Validate bool `help:"Check the configuration and end."`
+}
+
+// Help is shown by --help.
+func (serveCmd) Help() string {
+	return "The first signal (SIGTERM, Ctrl-C) starts no more runs and lets those under way end, for 30 seconds at most; whenever the process dies, what was published stays and nothing is half."
+}
+
+func (c *serveCmd) Run(e *env) error {
+	cfg, err := e.config()
+	if err != nil {
+		return err
+	}
+	if c.Validate {
+		fmt.Fprintf(e.out, "%s is valid: %d tenants\n", cfg.File, len(cfg.Tenants))
+		return nil
+	}
+	log, err := daemonLog(cfg.Log, e.err)
+	if err != nil {
+		return err
+	}
+	a, err := open(e.ctx, cfg, realWorld(), log, needs{warehouse: true, tokens: true})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 90*time.Second)
+		defer cancel()
+		if err := a.close(ctx); err != nil {
+			log.Error("close", zap.Error(err))
+		}
+		log.Info("stopped")
+	}()
+	if err := a.boot(e.ctx); err != nil {
+		return err
+	}
+	return a.serve(e.ctx)
+}
+
+// boot finishes what an earlier process left: refreshes whose outcome is
+// unknown before anything else, then runs that were decided and not shown.
+func (a *app) boot(ctx context.Context) error {
+	if err := a.tokens.ServePendingIntents(ctx); err != nil {
+		a.log.Error("refreshes left by an earlier process", zap.Error(err))
+	}
+	heads, err := a.store.Unprojected(ctx)
+	if err != nil {
+		return err
+	}
+	if len(heads) > 0 {
+		a.log.Info("showing runs that were decided and perhaps not shown", zap.Int("heads", len(heads)))
+	}
+	all := append([]collector.Sink{a.warehouse}, a.sinks...)
+	return collector.Show(ctx, a.store, all, heads, a.out.trace)
+}
+
+// serve runs the daemon's actors until the context ends or one of them fails.
+func (a *app) serve(ctx context.Context) error {
+	var g run.Group
+	actor := func(f func(context.Context) error) {
+		ctx, cancel := context.WithCancel(ctx)
+		g.Add(func() error { return f(ctx) }, func(error) { cancel() })
+	}
+	actor(func(ctx context.Context) error { <-ctx.Done(); return nil }) // a signal ends all
+	actor(func(ctx context.Context) error { return a.scheduler.Serve(ctx, 500*time.Millisecond) })
+	actor(func(ctx context.Context) error { a.tokens.Run(ctx); return nil })
+	actor(func(ctx context.Context) error { return a.housekeep(ctx) })
+	control, err := controlSocket(a.cfg.Server.ControlSocket)
+	if err != nil {
+		return err
+	}
+	g.Add(func() error { return serveControl(context.WithoutCancel(ctx), control, a) }, func(error) { _ = control.Close() })
+	if a.cfg.Server.Metrics != config.Off {
+		l, err := net.Listen("tcp", a.cfg.Server.Metrics)
+		if err != nil {
+			_ = control.Close()
+			return fmt.Errorf("listen for metrics (server.metrics): %w; another daemon may be running: choose another address, or off", err)
+		}
+		srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+		g.Add(func() error {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		}, func(error) { _ = srv.Close() })
+	}
+	a.log.Info("serving", zap.String("version", version()), zap.String("data_dir", a.cfg.DataDir), zap.Int("pid", os.Getpid()),
+		zap.String("metrics", a.cfg.Server.Metrics), zap.String("control_socket", a.cfg.Server.ControlSocket), zap.String("sql", a.sqlAddress()))
+	return g.Run()
+}
+
+// sqlAddress is where people can ask SQL, if anywhere.
+func (a *app) sqlAddress() string {
+	if a.engine == nil || a.engine.HTTPAddr() == "" {
+		return ""
+	}
+	return "http://" + a.engine.HTTPAddr()
+}
+
+// housekeep deletes rows of attempts that can never become visible, a day after
+// they were voided, and tells the warehouse what is expected.
+func (a *app) housekeep(ctx context.Context) error {
+	t := time.NewTicker(time.Hour)
+	defer t.Stop()
+	for {
+		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("sweep rows of void attempts", zap.Error(err))
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// sweepAfter is how long the rows of void attempts stay, for late inserts of
+// frozen processes.
+const sweepAfter = 24 * time.Hour
+
+func (a *app) sweep(ctx context.Context) error {
+	heads, err := a.store.Sweepable(ctx, a.out.now().Add(-sweepAfter))
+	if err != nil || len(heads) == 0 {
+		return err
+	}
+	for _, s := range append([]collector.Sink{a.warehouse}, a.sinks...) {
+		if err := s.Sweep(ctx, heads); err != nil {
+			return err
+		}
+	}
+	return a.store.Swept(ctx, heads)
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/state"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+type syncCmd struct {
+	Tenant  string   `required:"" placeholder:"ID" help:"Tenant to read."`
+	Dataset []string `placeholder:"NAME" help:"Only this dataset and what it leans on; may be repeated. Default: all."`
+}
+
+// Help is shown by --help.
+func (syncCmd) Help() string {
+	return "Exit code 0: everything was read. 3: it finished, and something could not be seen (coverage says why)."
+}
+
+type syncParams struct {
+	Tenant   string   `json:"tenant"`
+	Datasets []string `json:"datasets"`
+}
+
+// syncRun is a run as sync shows it.
+type syncRun struct {
+	Run      schemas.Run        `json:"run"`
+	Coverage []schemas.Coverage `json:"coverage"` // what is not complete
+	Error    string             `json:"error,omitempty"`
+}
+
+func (c *syncCmd) Run(e *env) error {
+	bar := newProgress(e.err)
+	runs, err := call[[]syncRun](e, "sync", syncParams{c.Tenant, c.Dataset}, func(raw json.RawMessage) error {
+		var p collector.Progress
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return err
+		}
+		bar.show(p)
+		return nil
+	})
+	bar.close()
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		if err := printJSON(e.out, runs); err != nil {
+			return err
+		}
+	} else {
+		printRuns(e.out, runs)
+	}
+	for _, r := range runs {
+		if r.Error != "" {
+			return fmt.Errorf("run of %s: %s", r.Run.Group, r.Error)
+		}
+	}
+	if slices.ContainsFunc(runs, func(r syncRun) bool {
+		return len(r.Run.Complete) < len(r.Run.Datasets) || r.Run.Outcome == schemas.OutcomeHeld
+	}) {
+		return errIncomplete
+	}
+	return nil
+}
+
+func printRuns(w io.Writer, runs []syncRun) {
+	for _, s := range runs {
+		r := s.Run
+		fmt.Fprintf(w, "%s: %s in %s, %d API calls\n", r.Group, r.Outcome, r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond), r.Calls)
+		fmt.Fprintf(w, "  read %d rows, wrote %d: %d added, %d changed, %d removed, %d out of view\n", r.RowsRead, r.Written, r.Added, r.Changed, r.Removed, r.Vanished)
+		fmt.Fprintf(w, "  complete: %s\n", strings.Join(r.Complete, ", "))
+		for _, c := range s.Coverage {
+			name := c.Dataset
+			if c.Partition != schemas.Whole {
+				name += " " + c.Partition
+			}
+			fmt.Fprintf(w, "  not seen: %s is %s: %s\n", cell(name, 60), c.State, cell(c.Evidence, 160))
+			if c.Unlock != "" {
+				fmt.Fprintf(w, "            to unlock: %s\n", cell(c.Unlock, 160))
+			}
+		}
+	}
+}
+
+// syncWait bounds how long sync waits for a run of the same group.
+const syncWait = 10 * time.Minute
+
+// opSync runs the groups of the datasets asked for, one after the other.
+func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRun, error) {
+	if _, err := a.store.Tenant(ctx, p.Tenant); err != nil {
+		return nil, unknownTenant(err)
+	}
+	groups, err := groupsOf(p.Datasets)
+	if err != nil {
+		return nil, err
+	}
+	var runs []syncRun
+	for _, group := range groups {
+		job, err := a.takeJob(ctx, p.Tenant, group, p.Datasets)
+		if err != nil {
+			return runs, err
+		}
+		run, err := a.scheduler.RunNow(ctx, job, func(p collector.Progress) { emit(p) })
+		s := syncRun{Run: run}
+		if err != nil {
+			s.Error = err.Error()
+		} else if s.Coverage, err = a.incomplete(ctx, p.Tenant, run.Datasets); err != nil {
+			return runs, err
+		}
+		runs = append(runs, s)
+	}
+	return runs, nil
+}
+
+// takeJob gets the right to run a group now, waiting for a run under way.
+func (a *app) takeJob(ctx context.Context, tenant, group string, names []string) (collector.Job, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, syncWait, fmt.Errorf("another run of %s/%s has been going on for %s", tenant, group, syncWait))
+	defer cancel()
+	for {
+		job, ok, err := a.store.Take(ctx, a.owner, tenant, group, names, a.out.now(), a.scheduler.Lease)
+		if err != nil || ok {
+			return job, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return job, context.Cause(ctx)
+		}
+	}
+}
+
+// groupsOf are the groups of the named datasets, or all.
+func groupsOf(names []string) ([]string, error) {
+	var groups, unknown []string
+	for _, n := range names {
+		i := slices.IndexFunc(tables(), func(t *schemas.Dataset) bool { return t.Name == n })
+		if i < 0 {
+			unknown = append(unknown, n)
+		} else if g := tables()[i].Group; !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	if len(unknown) > 0 {
+		var known []string
+		for _, t := range tables() {
+			known = append(known, t.Name)
+		}
+		return nil, usage("no dataset is named %s; there are: %s", strings.Join(unknown, ", "), strings.Join(known, ", "))
+	}
+	if len(names) == 0 {
+		return groupsInUse(), nil
+	}
+	return groups, nil
+}
+
+// incomplete is the present coverage of datasets, as far as it is not complete.
+func (a *app) incomplete(ctx context.Context, tenant string, names []string) ([]schemas.Coverage, error) {
+	heads, err := a.store.Heads(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	var rows []schemas.Coverage
+	for _, t := range tables() {
+		i := slices.IndexFunc(heads, func(h collector.Head) bool { return h.Dataset == t.Name })
+		if i < 0 || !slices.Contains(names, t.Name) {
+			continue
+		}
+		all, err := a.warehouse.Coverage(ctx, t, heads[i].Head)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range all {
+			if c.State != schemas.CoverageComplete && c.State != schemas.CoverageGone {
+				rows = append(rows, c)
+			}
+		}
+	}
+	return rows, nil
+}
+
+// unknownTenant makes a mistyped tenant a usage error.
+func unknownTenant(err error) error {
+	if errors.Is(err, state.ErrUnknownTenant) {
+		return &exitError{exitUsage, err}
+	}
+	return err
+}
+
+// progress shows how far reading is: a bar on a terminal, nothing elsewhere
+// (the log and the result tell there).
+type progress struct {
+	w   io.Writer
+	bar *progressbar.ProgressBar
+	now string
+}
+
+func newProgress(w io.Writer) *progress {
+	if !onTerminal(w) {
+		return &progress{}
+	}
+	return &progress{w: w}
+}
+
+func (p *progress) show(at collector.Progress) {
+	if p.w == nil {
+		return
+	}
+	if p.now != at.Dataset {
+		p.close()
+		p.now = at.Dataset
+		p.bar = progressbar.NewOptions(at.Total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(at.Dataset),
+			progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	p.bar.ChangeMax(at.Total)
+	_ = p.bar.Set(at.Done) // a bar that cannot be drawn is no reason to stop
+}
+
+func (p *progress) close() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		p.bar = nil
+	}
+}

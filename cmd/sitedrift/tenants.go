@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+)
+
+type tenantsCmd struct {
+	List   tenantsListCmd   `cmd:"" default:"1" help:"List all tenants."`
+	Show   tenantsShowCmd   `cmd:"" help:"Show one tenant with its schedules, credential and holds."`
+	Pause  tenantsPauseCmd  `cmd:"" help:"Start no more runs of a tenant until it is resumed."`
+	Resume tenantsResumeCmd `cmd:"" help:"Let a paused tenant's schedules go on."`
+}
+
+type (
+	tenantsListCmd struct{}
+	tenantsShowCmd struct {
+		ID string `arg:"" help:"Tenant."`
+	}
+	tenantsPauseCmd struct {
+		ID string `arg:"" help:"Tenant."`
+	}
+	tenantsResumeCmd struct {
+		ID string `arg:"" help:"Tenant."`
+	}
+)
+
+type tenantsParams struct {
+	ID string `json:"id"` // empty: all
+}
+
+// tenantInfo is a tenant as it is shown: never a secret.
+type tenantInfo struct {
+	ID         string         `json:"id"`
+	Name       string         `json:"name"`
+	Site       string         `json:"site"`
+	CloudID    string         `json:"cloud_id"`
+	Paused     bool           `json:"paused"`
+	Schedules  []scheduleInfo `json:"schedules"`
+	Credential *credInfo      `json:"credential,omitempty"`
+	Holds      []holdInfo     `json:"holds,omitempty"`
+}
+
+type scheduleInfo struct {
+	Group  string    `json:"group"`
+	Cron   string    `json:"cron"`
+	Paused bool      `json:"paused"`
+	Next   time.Time `json:"next"`
+}
+
+type credInfo struct {
+	Kind        string    `json:"kind"`
+	State       string    `json:"state"`
+	Reason      string    `json:"reason,omitempty"`
+	Scopes      []string  `json:"scopes"`
+	ConsentedAt time.Time `json:"consented_at"`
+	DaysLeft    int       `json:"days_left"` // until a person must consent again
+}
+
+type holdInfo struct {
+	Dataset  string    `json:"dataset"`
+	HeldAt   time.Time `json:"held_at"`
+	Reason   string    `json:"reason"`
+	Sample   []string  `json:"sample"`
+	Approved bool      `json:"approved"`
+}
+
+// opTenants describes one tenant or all.
+func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]tenantInfo, error) {
+	tenants, err := a.store.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p.ID != "" {
+		if _, err := a.store.Tenant(ctx, p.ID); err != nil {
+			return nil, unknownTenant(err)
+		}
+		tenants = slices.DeleteFunc(tenants, func(t collector.Tenant) bool { return t.ID != p.ID })
+	}
+	credentials, err := a.store.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []tenantInfo{}
+	for _, t := range tenants {
+		info := tenantInfo{ID: t.ID, Name: t.Name, Site: t.SiteURL, CloudID: t.CloudID, Paused: t.Paused, Schedules: []scheduleInfo{}}
+		schedules, err := a.store.Schedules(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range schedules {
+			info.Schedules = append(info.Schedules, scheduleInfo{s.Group, s.Cron, s.Paused, s.NextAt})
+		}
+		for _, c := range credentials {
+			if c.Tenant == t.ID {
+				left, _ := oauth.Countdown(c, a.out.now())
+				info.Credential = &credInfo{c.Kind, string(c.State), c.StateReason, c.Scopes, c.ConsentedAt, left}
+			}
+		}
+		holds, err := a.store.Holds(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range holds {
+			info.Holds = append(info.Holds, holdInfo{h.Dataset, h.HeldAt, h.Reason, h.Sample, h.Approved})
+		}
+		all = append(all, info)
+	}
+	return all, nil
+}
+
+func (tenantsListCmd) Run(e *env) error {
+	all, err := call[[]tenantInfo](e, "tenants", tenantsParams{}, nil)
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		return printJSON(e.out, all)
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(e.err, "no tenants yet: add them under `tenants:` in the configuration")
+		return nil
+	}
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tSITE\tSTATE\tCREDENTIAL\tNEXT RUN")
+	for _, t := range all {
+		next := "-"
+		var soonest time.Time
+		for _, s := range t.Schedules {
+			if soonest.IsZero() || s.Next.Before(soonest) {
+				soonest, next = s.Next, s.Group+" "+s.Next.UTC().Format("2006-01-02 15:04")
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, cell(t.Name, 30), cell(t.Site, 50), t.state(), t.credential(), next)
+	}
+	return w.Flush()
+}
+
+func (t tenantInfo) state() string {
+	if t.Paused {
+		return "paused"
+	}
+	return "active"
+}
+
+func (t tenantInfo) credential() string {
+	if t.Credential == nil {
+		return "none: sitedrift connect --tenant " + t.ID
+	}
+	return t.Credential.Kind + " " + t.Credential.State
+}
+
+func (c tenantsShowCmd) Run(e *env) error {
+	all, err := call[[]tenantInfo](e, "tenants", tenantsParams{c.ID}, nil)
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		return printJSON(e.out, all[0])
+	}
+	t := all[0]
+	fmt.Fprintf(e.out, "%s (%s), %s\nsite        %s\ncloud id    %s\ncredential  %s\n", t.ID, cell(t.Name, 60), t.state(), cell(t.Site, 80), t.CloudID, t.credential())
+	if k := t.Credential; k != nil {
+		if k.Reason != "" {
+			fmt.Fprintf(e.out, "            %s\n", cell(k.Reason, 160))
+		}
+		fmt.Fprintf(e.out, "            consent of %s, %d days until it must be renewed\n            scopes: %s\n", k.ConsentedAt.UTC().Format("2006-01-02"), k.DaysLeft, strings.Join(k.Scopes, " "))
+	}
+	for _, s := range t.Schedules {
+		fmt.Fprintf(e.out, "schedule    %s %q, next %s\n", s.Group, s.Cron, s.Next.UTC().Format("2006-01-02 15:04:05"))
+	}
+	for _, h := range t.Holds {
+		fmt.Fprintf(e.out, "held        %s since %s: %s\n            for example %s\n", h.Dataset, h.HeldAt.UTC().Format("2006-01-02 15:04"), h.Reason, cell(strings.Join(h.Sample, "; "), 200))
+	}
+	return nil
+}
+
+type pauseParams struct {
+	ID     string `json:"id"`
+	Paused bool   `json:"paused"`
+}
+
+func opPause(ctx context.Context, a *app, p pauseParams, _ func(any)) (struct{}, error) {
+	if err := a.store.SetPaused(ctx, p.ID, p.Paused); err != nil {
+		return struct{}{}, unknownTenant(err)
+	}
+	if a.warehouse != nil {
+		return struct{}{}, a.expect(ctx)
+	}
+	return struct{}{}, nil
+}
+
+func (c tenantsPauseCmd) Run(e *env) error  { return setPaused(e, c.ID, true) }
+func (c tenantsResumeCmd) Run(e *env) error { return setPaused(e, c.ID, false) }
+
+func setPaused(e *env, id string, paused bool) error {
+	if _, err := call[struct{}](e, "pause", pauseParams{id, paused}, nil); err != nil {
+		return err
+	}
+	word := map[bool]string{true: "paused", false: "resumed"}[paused]
+	if e.cli.JSON {
+		return printJSON(e.out, map[string]string{"tenant": id, "state": word})
+	}
+	fmt.Fprintf(e.out, "%s is %s\n", id, word)
+	return nil
+}
