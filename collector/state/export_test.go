@@ -1,7 +1,6 @@
 package state
 
 import (
-	"database/sql"
 	"testing"
 )
 
@@ -49,6 +48,3 @@ func Setting(t *testing.T, s *Store, name string) (v string) {
 	}
 	return v
 }
-
-// DB is the pool of the tables of work and ledger.
-func DB(s *Store) *sql.DB { return s.db.DB }

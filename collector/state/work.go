@@ -183,17 +183,17 @@ UPDATE work SET next_at = CASE WHEN cron = $3 THEN $4 ELSE next_at END, failures
 // NextDue implements collector.Work. A row whose lane is leased counts from the
 // end of the lease.
 func (s *Store) NextDue(ctx context.Context) (time.Time, error) {
-	const claimable = `
-FROM work w
-JOIN tenants t ON t.id = w.tenant
-JOIN lanes l ON l.tenant = w.tenant AND l.grp = w.grp
-WHERE NOT w.paused AND NOT t.paused`
-	// Two looks, each along an index: free lanes in the order of time, and the
-	// few lanes that are leased.
+	// Two looks, each along an index: rows in the order of time without the few
+	// that cannot go, and the few lanes that are leased.
+	const unpaused = `NOT w.paused AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = w.tenant AND t.paused)`
 	var free, leased int64
 	err := s.db.QueryRowContext(ctx, `
-SELECT COALESCE((SELECT w.next_at `+claimable+` AND l.lease_until = 0 ORDER BY w.next_at LIMIT 1), 0),
-       COALESCE((SELECT MIN(CASE WHEN l.lease_until > w.next_at THEN l.lease_until ELSE w.next_at END) `+claimable+` AND l.lease_until > 0), 0)`).Scan(&free, &leased)
+SELECT COALESCE((SELECT w.next_at FROM work w WHERE `+unpaused+`
+                 AND NOT EXISTS (SELECT 1 FROM lanes l WHERE l.tenant = w.tenant AND l.grp = w.grp AND l.lease_until > 0)
+                 ORDER BY w.next_at LIMIT 1), 0),
+       COALESCE((SELECT MIN(CASE WHEN l.lease_until > w.next_at THEN l.lease_until ELSE w.next_at END)
+                 FROM lanes l JOIN work w ON w.tenant = l.tenant AND w.grp = l.grp
+                 WHERE l.lease_until > 0 AND `+unpaused+`), 0)`).Scan(&free, &leased)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look for the next start: %w", err)
 	}
