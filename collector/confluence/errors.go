@@ -37,6 +37,11 @@ func (s *Source) readError(table *schemas.Dataset, section string, err error) er
 	}
 	r.Evidence = evidence(where, e)
 	switch e.Class {
+	case httpx.ClassCredential:
+		// Whether a grant is dead for good is for its owner to decide (Invariant 6).
+		if errors.Is(err, collector.ErrNoCredential) {
+			r.State, r.Unlock = schemas.CoverageForbidden, "connect the site (sitedrift connect --tenant "+s.tenant+")"
+		}
 	case httpx.ClassScopeMissing:
 		r.State, r.Unlock = schemas.CoverageForbidden, s.grantScopes(s.scopesFor(table, section))
 	case httpx.ClassUnauthorized:

@@ -12,7 +12,7 @@ import (
 const (
 	maxPages      = 100_000
 	maxEmptyPages = 500 // in a row
-	maxStandstill = 2     // pages in a row that bring nothing new
+	maxStandstill = 2   // pages in a row that bring nothing new
 )
 
 // listing is a paged endpoint whose items are of type T.

@@ -1,9 +1,12 @@
 package confluence_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -167,102 +170,6 @@ func TestAnotherSite(t *testing.T) {
 	}
 }
 
-// TestUsersFollowMembers: users is as complete as the memberships it comes from.
-func TestUsersFollowMembers(t *testing.T) {
-	run := func(t *testing.T, fail func(*site, *confluence.Source)) (users, guests reading, src *confluence.Source) {
-		s := newSite(t, confluencetest.SiteSettings{Users: 40, Groups: 6, Guests: 3})
-		src = s.source()
-		fail(s, src)
-		for _, table := range []*schemas.Dataset{datasets.Groups.Dataset, datasets.GroupMembers.Dataset} {
-			for _, p := range partitions(src, table) {
-				read(t, src, table, p)
-			}
-		}
-		return read(t, src, datasets.Users.Dataset, ""), read(t, src, datasets.ExternalCollaborators.Dataset, ""), src
-	}
-	status := func(code int, endpoint, object string) func(*site, *confluence.Source) {
-		return func(s *site, _ *confluence.Source) {
-			if object == "widest" {
-				object = wideGroup(s)
-			}
-			s.sim.Fail(confluencetest.Fault{Kind: confluencetest.FaultStatus, Status: code, Endpoint: endpoint, Object: object, Times: -1})
-		}
-	}
-	for _, c := range []struct {
-		name  string
-		fail  func(*site, *confluence.Source)
-		state schemas.CoverageState
-		rows  bool
-	}{
-		{"all well", func(*site, *confluence.Source) {}, schemas.CoverageComplete, true},
-		{"one group fails", status(500, "membersByGroupId", "widest"), schemas.CoveragePartial, true},
-		{"all groups are forbidden", status(403, "membersByGroupId", ""), schemas.CoverageForbidden, false},
-		{"the listing is forbidden", status(403, "GET /wiki/rest/api/group", ""), schemas.CoverageForbidden, false},
-		{"the listing fails", status(500, "GET /wiki/rest/api/group", ""), schemas.CoverageFailed, false},
-		{"the lookup is forbidden", status(403, "users-bulk", ""), schemas.CoverageForbidden, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			users, guests, _ := run(t, c.fail)
-			for name, r := range map[string]reading{"users": users, "guests": guests} {
-				if r.state() != c.state {
-					t.Errorf("%s: %s (%v), want %s", name, r.state(), r.err, c.state)
-				}
-				if (len(r.rows) > 0) != c.rows {
-					t.Errorf("%s: %d rows", name, len(r.rows))
-				}
-			}
-		})
-	}
-	t.Run("a group that a witness disowns", func(t *testing.T) {
-		s := newSite(t, confluencetest.SiteSettings{Users: 40, Groups: 6})
-		src := s.source()
-		read(t, src, datasets.Groups.Dataset, "")
-		victim := wideGroup(s)
-		s.sim.RemoveGroup(victim) // between the listing and its members
-		for _, p := range src.Partitions(datasets.GroupMembers.Dataset) {
-			read(t, src, datasets.GroupMembers.Dataset, p)
-		}
-		if err := src.Witness(t.Context(), datasets.GroupMembers.Dataset, victim); err == nil {
-			t.Fatal("the witness believes in a deleted group")
-		}
-		if got := read(t, src, datasets.Users.Dataset, ""); got.state() != schemas.CoveragePartial {
-			t.Errorf("%v", got.err)
-		}
-	})
-	t.Run("nothing read before", func(t *testing.T) {
-		s := newSite(t, confluencetest.SiteSettings{})
-		if got := read(t, s.source(), datasets.Users.Dataset, ""); got.state() != schemas.CoverageFailed {
-			t.Errorf("%v", got.err)
-		}
-	})
-}
-
-// TestLeftOutAccount: a member that the lookup leaves out stays as it was.
-func TestLeftOutAccount(t *testing.T) {
-	s := newSite(t, confluencetest.SiteSettings{Users: 40, Groups: 6, Guests: 4})
-	src := s.source()
-	for _, table := range []*schemas.Dataset{datasets.Groups.Dataset, datasets.GroupMembers.Dataset} {
-		for _, p := range partitions(src, table) {
-			read(t, src, table, p)
-		}
-	}
-	truth := s.sim.Truth()
-	victim := truth.External[0]
-	s.sim.RemoveUser(victim)
-	for _, table := range []*schemas.Dataset{datasets.Users.Dataset, datasets.ExternalCollaborators.Dataset} {
-		got := read(t, src, table, "")
-		if got.state() != schemas.CoveragePartial || !strings.Contains(got.err.Error(), "1 items") {
-			t.Errorf("%s: %v", table.Name, got.err)
-		}
-		if !slices.ContainsFunc(got.unknown, func(r row) bool { return r["account_id"] == js(victim) }) {
-			t.Errorf("%s: the account is not among the unknown", table.Name)
-		}
-		if slices.ContainsFunc(got.rows, func(r row) bool { return r["account_id"] == js(victim) }) {
-			t.Errorf("%s: the account is among the rows", table.Name)
-		}
-	}
-}
-
 // TestMovingListing: groups that go while they are listed are noticed by the
 // site's count, and read again.
 func TestMovingListing(t *testing.T) {
@@ -292,6 +199,35 @@ func TestMovingListing(t *testing.T) {
 type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestArchivedSpaces: also on a site whose plain listing leaves out archived
+// spaces, which the documentation does not rule out, they are read.
+func TestArchivedSpaces(t *testing.T) {
+	s := newSite(t, confluencetest.SiteSettings{Spaces: 14})
+	wire := s.options.Transport
+	s.options.Transport = tripper(func(r *http.Request) (*http.Response, error) {
+		resp, err := wire.RoundTrip(r)
+		if err != nil || !strings.HasSuffix(r.URL.Path, "/spaces") || r.URL.Query().Has("status") {
+			return resp, err
+		}
+		var page map[string]any
+		if err := errors.Join(json.NewDecoder(resp.Body).Decode(&page), resp.Body.Close()); err != nil {
+			return nil, err
+		}
+		page["results"] = slices.DeleteFunc(page["results"].([]any), func(space any) bool { return space.(map[string]any)["status"] == "archived" })
+		body, err := json.Marshal(page)
+		resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		return resp, err
+	})
+	got := read(t, s.source(), datasets.Spaces.Dataset, "")
+	want := truthOf(s.sim)[datasets.Spaces.Name][""]
+	if diff := cmp.Diff(sorted(datasets.Spaces.Dataset, want), sorted(datasets.Spaces.Dataset, got.rows)); diff != "" || got.err != nil {
+		t.Errorf("%v (-want +got):\n%s", got.err, diff)
+	}
+	if !slices.ContainsFunc(want, func(r row) bool { return r["status"] == js("archived") }) {
+		t.Error("the simulated site has no archived space")
+	}
+}
 
 // TestYieldEnds: an error of the receiver ends the reading and comes back as it is.
 func TestYieldEnds(t *testing.T) {
@@ -338,56 +274,5 @@ func TestConcurrentPartitions(t *testing.T) {
 	}
 	if got := read(t, src, datasets.Users.Dataset, ""); got.err != nil || len(got.rows) != len(truth[datasets.Users.Name][""]) {
 		t.Errorf("users: %d rows, %v", len(got.rows), got.err)
-	}
-}
-
-// TestCheck: one small call for each thing, and what is in the way of the others.
-func TestCheck(t *testing.T) {
-	states := func(list []confluence.Finding) map[string]schemas.CoverageState {
-		m := map[string]schemas.CoverageState{}
-		for _, f := range list {
-			m[strings.TrimSuffix(f.Dataset+"."+f.Section, ".")] = f.State
-			if f.Evidence == "" {
-				t.Errorf("%s %s: no evidence", f.Dataset, f.Section)
-			}
-		}
-		return m
-	}
-	const ok, forbidden, never = schemas.CoverageComplete, schemas.CoverageForbidden, schemas.CoverageNeverRun
-	s := newSite(t, confluencetest.SiteSettings{})
-	src := s.source()
-	want := map[string]schemas.CoverageState{
-		"spaces": ok, "space_permissions": ok, "security_configuration.system_info": ok, "security_configuration.audit_retention": ok,
-		"security_configuration.space_role_mode": ok, "groups": ok, "group_members": ok, "users": ok, "external_collaborators": ok,
-	}
-	if diff := cmp.Diff(want, states(src.Check(t.Context()))); diff != "" {
-		t.Errorf("all scopes (-want +got):\n%s", diff)
-	}
-	if n := src.Stats().Calls; n != 8 {
-		t.Errorf("%d calls", n)
-	}
-	s.sim.DenyAudit(true)
-	want["security_configuration.audit_retention"] = forbidden
-	list := s.source().Check(t.Context())
-	if diff := cmp.Diff(want, states(list)); diff != "" {
-		t.Errorf("no administrator (-want +got):\n%s", diff)
-	}
-	for _, f := range list {
-		if f.Section == datasets.SectionAuditRetention && !strings.Contains(f.Unlock, "Confluence Administrator") {
-			t.Errorf("the advice is %q", f.Unlock)
-		}
-	}
-	s.grant([]string{"read:confluence-groups"})
-	for name := range want {
-		want[name] = forbidden
-	}
-	want["groups"], want["group_members"] = ok, ok
-	if diff := cmp.Diff(want, states(s.source(withScopes("read:confluence-groups")).Check(t.Context()))); diff != "" {
-		t.Errorf("groups only (-want +got):\n%s", diff)
-	}
-	s.grant(confluencetest.AllScopes())
-	s.sim.Fail(confluencetest.Fault{Kind: confluencetest.FaultEmptyPage, Endpoint: "GET /wiki/api/v2/spaces", Times: -1})
-	if got := states(s.source().Check(t.Context())); got["spaces"] != ok || got["space_permissions"] != never {
-		t.Errorf("no space to ask about: %v", got)
 	}
 }
