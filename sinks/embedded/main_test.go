@@ -4,20 +4,31 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/sitedrift/sitedrift/sinks/embedded"
 	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
 
-func TestMain(m *testing.M) { enginetest.Main(m) }
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := errors.Join(enginetest.Close(), goleak.Find()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
 
 // socketClient talks HTTP to an engine as the driver does, for what the driver hides.
 func socketClient(t *testing.T, e *embedded.Engine) *http.Client {

@@ -48,6 +48,7 @@ func (e *Engine) spawn() (*child, error) {
 	c := &child{done: make(chan struct{}), tail: &tail{log: e.settings.Log}}
 	c.cmd = exec.Command(e.settings.Command[0], append(e.settings.Command[1:len(e.settings.Command):len(e.settings.Command)], o.args()...)...)
 	c.cmd.Dir = e.layout.empty()
+	c.cmd.Env = childEnv()
 	c.cmd.ExtraFiles = files
 	c.cmd.Stdout, c.cmd.Stderr = c.tail, c.tail
 	c.cmd.WaitDelay = 2 * time.Second
@@ -70,6 +71,18 @@ func (e *Engine) spawn() (*child, error) {
 		return nil, c.failure()
 	}
 	return c, nil
+}
+
+// childEnv is what the engine gets of the environment: no secrets that the daemon was given there, and UTC, so
+// that a time without a zone means the same on every machine.
+func childEnv() []string {
+	env := []string{"TZ=UTC"}
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "GOCOVERDIR", "GOTRACEBACK"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 func (c *child) pid() int { return c.cmd.Process.Pid }

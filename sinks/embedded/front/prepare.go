@@ -10,34 +10,34 @@ import (
 	"github.com/sitedrift/sitedrift/sinks/embedded/chdb"
 )
 
-// prepare brings the session into the state the request asks for: current database, settings, the mark by which a
-// kill finds the statement. The returned function takes a kept session's settings back; a session that lives for
-// one request has nothing to take back.
-func (rq *request) prepare(ses *chdb.Session, database, mark string) (restore func(), err error) {
+// prepare brings the session into the state the request asks for: current database, settings, mark. The returned
+// function takes a kept session's settings back; a session that lives for one request has nothing to take back.
+func (rq *request) prepare(ses *chdb.Session, database string) (restore func(), err error) {
 	restore = func() {}
-	if rq.session == "" {
-		if err := ses.Exec("USE " + identifier(rq.database)); err != nil {
-			return restore, err
+	var set []string
+	if rq.session != "" { // a fresh session has its mark from the start
+		set = append(set, "log_comment = "+quote(rq.mark))
+		if len(rq.settings) > 0 {
+			if restore, err = rq.remember(ses); err != nil {
+				return restore, err
+			}
 		}
-	} else if rq.query.Get("database") != "" && rq.database != database {
+	}
+	if rq.session == "" || rq.database != database {
 		if err := ses.Exec("USE " + identifier(rq.database)); err != nil {
 			return restore, err
 		}
 	}
-	if rq.session != "" && len(rq.settings) > 0 {
-		if restore, err = rq.remember(ses); err != nil {
-			return restore, err
-		}
-	}
-	var set strings.Builder
-	set.WriteString("SET log_comment = " + quote(mark+" "+rq.query.Get("log_comment")))
 	for _, s := range rq.settings {
-		set.WriteString(", " + s.name + " = " + quote(s.value))
+		set = append(set, s.name+" = "+quote(s.value))
 	}
 	if rq.readOnly != "" { // last: it forbids further changes
-		set.WriteString(", readonly = " + quote(rq.readOnly))
+		set = append(set, "readonly = "+quote(rq.readOnly))
 	}
-	return restore, ses.Exec(set.String())
+	if len(set) == 0 {
+		return restore, nil
+	}
+	return restore, ses.Exec("SET " + strings.Join(set, ", "))
 }
 
 // remember notes the values that the request's settings have in a kept session and returns what sets them back.

@@ -90,12 +90,12 @@ func (s *Server) kill(condition string) {
 	_ = ses.Exec("KILL QUERY WHERE (" + condition + ") AND query NOT LIKE 'KILL QUERY%' ASYNC")
 }
 
-// killOnDisconnect stops the statement marked by mark as soon as ctx ends; the returned function calls that off.
-func (s *Server) killOnDisconnect(ctx context.Context, mark string) (done func()) {
+// killOnDisconnect stops the statement whose mark begins with id as soon as ctx ends; the returned function calls that off.
+func (s *Server) killOnDisconnect(ctx context.Context, id string) (done func()) {
 	s.running.Add(1)
 	stop := context.AfterFunc(ctx, func() {
 		defer s.running.Done()
-		s.kill("startsWith(Settings['log_comment'], " + quote(mark) + ")")
+		s.kill("startsWith(Settings['log_comment'], " + quote(id) + ")")
 	})
 	return func() {
 		if stop() {
@@ -120,7 +120,7 @@ func (s *Server) acquire(ctx context.Context, rq *request) (*chdb.Session, func(
 		}
 		return ses, func() { release(); free() }, nil
 	}
-	ses, err := s.Library.Open("--path=" + s.Path)
+	ses, err := s.Library.Open("--path="+s.Path, "--log_comment="+rq.mark)
 	if err != nil {
 		free()
 		return nil, nil, exception(1002, "UNKNOWN_EXCEPTION", err.Error())
@@ -164,14 +164,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	ctx := r.Context()
+	id := fmt.Sprintf("%d-%s", s.requests.Add(1), rq.queryID)
+	rq.mark = id + " " + rq.query.Get("log_comment")
 	ses, release, err := s.acquire(ctx, rq)
 	if err != nil {
 		fail(w, err)
 		return
 	}
 	defer release()
-	mark := fmt.Sprintf("%d-%s", s.requests.Add(1), rq.queryID)
-	restore, err := rq.prepare(ses, s.Database, mark)
+	restore, err := rq.prepare(ses, s.Database)
 	if err != nil {
 		fail(w, err)
 		return
@@ -180,7 +181,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 	if rq.queryID != "" {
 		w.Header().Set("X-ClickHouse-Query-Id", rq.queryID)
 	}
-	defer s.killOnDisconnect(ctx, mark)()
+	defer s.killOnDisconnect(ctx, id+" ")()
 	if rq.insert != nil {
 		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.body)
 		if err != nil {
