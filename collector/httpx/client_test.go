@@ -220,7 +220,12 @@ func TestFaultsThatStayGetAClass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { test.h(w, r) })
-			c := client(t, srv.URL, newClock(), func(o *Options) { o.MaxBody = 64 << 10; o.AttemptTimeout = 200 * time.Millisecond })
+			c := client(t, srv.URL, newClock(), func(o *Options) {
+				o.MaxBody = 64 << 10
+				if test.class == ClassTimeout {
+					o.AttemptTimeout = 50 * time.Millisecond
+				}
+			})
 			err := c.Get(t.Context(), "list things", "/things?cursor="+canary, nil, func([]byte, http.Header) error {
 				t.Error("a failure was handed on as a success")
 				return nil

@@ -83,13 +83,18 @@ func (t *Tokens) take(k key, f *flight, goal want) {
 func (t *Tokens) refresh(k key, goal want) (token, error) {
 	waitUntil := t.Now().Add(maxWait)
 	for try := 1; ; {
+		if got, done, err := t.look(k, goal); err != nil || done {
+			return got, err
+		}
 		c, ours, claimed, err := t.claim(k)
 		if err != nil {
 			return token{}, err
 		}
 		got, err := t.tokenOf(c)
 		if err != nil {
-			t.release(k, claimed && ours)
+			if claimed {
+				t.release(k, ours)
+			}
 			return token{}, err
 		}
 		view := c
@@ -140,6 +145,20 @@ func (t *Tokens) refresh(k key, goal want) (token, error) {
 	}
 }
 
+// look tells whether the row gives what is wanted without a claim: another
+// process may have refreshed while we waited.
+func (t *Tokens) look(k key, goal want) (token, bool, error) {
+	row, err := t.read(t.ctx, k)
+	if err != nil {
+		return token{}, false, err
+	}
+	got, err := t.tokenOf(row)
+	if err != nil {
+		return token{}, false, err
+	}
+	return got, goal.settled(row, got), nil
+}
+
 // claim takes the lease, with a durable intent, before anything is sent. It
 // tells whether the intent is this claim's own, and whether the claim was got.
 func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err error) {
@@ -162,7 +181,8 @@ func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err e
 		c, err = t.read(t.ctx, k)
 		return c, false, false, err
 	}
-	ours = c.IntentAt.Equal(now) && (before.IntentAt.IsZero() || before.Generation != c.Generation)
+	// The claim keeps an intent that is there, so one from just now is our own.
+	ours = c.IntentAt.Equal(now) && !before.IntentAt.Equal(now)
 	if err := t.alive(c); err != nil {
 		t.release(k, ours)
 		return c, ours, false, err

@@ -242,6 +242,16 @@ func testDecideRefuses(t *testing.T, s *state.Store) {
 		t.Errorf("a refused decision moved a head to %d", h.Seq)
 	}
 	ok(t, s.Decide(ctx, a, []collector.Head{good}))
+
+	// A dataset that changed its group would count from the start again, below
+	// its own head: its rows would appear before they were decided.
+	b := begin(t, s, "acme", "inventory", "spaces")
+	if err := s.Decide(ctx, b, moved(b, "spaces")); err == nil || !strings.Contains(err.Error(), "another group") {
+		t.Errorf("a head was moved back from %d to %d: %v", a.Seq, b.Seq, err)
+	}
+	if h := head(t, s, "acme", "spaces"); h.Seq != a.Seq || h.Group != "posture" {
+		t.Errorf("head after the refused move: %+v", h)
+	}
 }
 
 func testSweep(t *testing.T, s *state.Store) {
