@@ -16,13 +16,14 @@ import (
 // SITEDRIFT_FAILPOINT_ARMED names exists. It writes the point to standard error
 // first, so that a test knows that it was hit.
 func failpoints() func(string) {
-	want, count, _ := strings.Cut(os.Getenv("SITEDRIFT_FAILPOINT"), ":")
+	want, n := os.Getenv("SITEDRIFT_FAILPOINT"), 1
 	if want == "" {
 		return func(string) {}
 	}
-	n, err := strconv.Atoi(count)
-	if err != nil {
-		n = 1
+	if at := strings.LastIndexByte(want, ':'); at >= 0 { // names have colons too
+		if count, err := strconv.Atoi(want[at+1:]); err == nil {
+			want, n = want[:at], count
+		}
 	}
 	armed := os.Getenv("SITEDRIFT_FAILPOINT_ARMED")
 	var passed atomic.Int64

@@ -48,6 +48,9 @@ func (v Value) Text() string {
 // MarshalJSON returns the value itself.
 func (v Value) MarshalJSON() ([]byte, error) { return json.RawMessage(v).MarshalJSON() }
 
+// UnmarshalJSON keeps the JSON as it is.
+func (v *Value) UnmarshalJSON(text []byte) error { return (*json.RawMessage)(v).UnmarshalJSON(text) }
+
 // QueryError is ClickHouse's refusal of a statement.
 type QueryError struct {
 	Code    int    // of ClickHouse
