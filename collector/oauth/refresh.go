@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +190,7 @@ func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err e
 }
 
 // attempt sends the claimed row's refresh token once and stores what comes. A
-// verdict of rotated with an error means that another process stored first.
+// verdict of rotated with an error means that the row is to be read again.
 func (t *Tokens) attempt(k key, c collector.Credential, ours bool) (token, verdict, error) {
 	g, err := openGrant(t.Vault, c)
 	if err != nil {
@@ -253,18 +252,15 @@ func (t *Tokens) persist(k key, c collector.Credential, old grant, p pair, sentA
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
 		saved, err := t.Store.SaveRotation(ctx, c, was, t.Owner)
-		if err == nil && !saved {
-			saved, err = t.isStored(ctx, k, c)
-			if err == nil && !saved {
-				cancel()
-				t.Log.Warn("another process stored a newer token first, ours is dropped",
-					zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Int64("generation", was))
-				t.release(k, false)
-				return token{}, rotated, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind,
-					Cause: errors.New("another process stored one first")}
-			}
-		}
 		cancel()
+		if err == nil && !saved {
+			// Another process was first, or our own write before this one, which
+			// gave an error, had happened. Either way the row has the answer.
+			t.Log.Info("a newer token is stored already and is used", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Int64("after_generation", was))
+			t.release(k, false)
+			return token{}, rotated, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind,
+				Cause: errors.New("a newer one is stored already")}
+		}
 		if err == nil {
 			t.trace("refresh.saved")
 			return t.tokenFrom(c, next), rotated, nil
@@ -275,16 +271,6 @@ func (t *Tokens) persist(k key, c collector.Credential, old grant, p pair, sentA
 			return token{}, unknown, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind, Cause: err}
 		}
 	}
-}
-
-// isStored tells whether the row is the one we wrote: the write before may have
-// happened although it gave an error.
-func (t *Tokens) isStored(ctx context.Context, k key, ours collector.Credential) (bool, error) {
-	row, err := t.Store.Credential(ctx, k.tenant, k.kind)
-	if err != nil {
-		return false, err
-	}
-	return row.Generation == ours.Generation && bytes.Equal(row.Sealed, ours.Sealed), nil
 }
 
 // bury marks the grant dead, if the token that the provider refused is still

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,68 @@ func TestCallWithoutAnswerKeepsTheLeaseToItsEnd(t *testing.T) {
 		t.Errorf("calls at %v, want the second after the lease of a minute", times)
 	}
 	w.alive()
+}
+
+func TestNobodyAsksWhileACallIsUnanswered(t *testing.T) {
+	w := newWorld(t)
+	w.connect(tenant)
+	w.clock.Advance(2 * time.Hour)
+	var times []time.Time
+	w.wire.set(func(_ *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+		if times = append(times, w.clock.Now()); len(times) == 1 {
+			return nil, timeoutError{}
+		}
+		return forward()
+	})
+	other := w.process()
+	waits := 0
+	first := w.process(func(o *oauth.Options) {
+		o.Sleep = func(ctx context.Context, d time.Duration) error {
+			if waits++; waits == 1 {
+				w.mustToken(other)
+			}
+			return w.clock.Sleep(ctx, d)
+		}
+	})
+	w.mustToken(first)
+	if len(times) != 2 || times[1].Sub(times[0]) < time.Minute {
+		t.Errorf("calls at %v, want two, a minute or more apart", times)
+	}
+	// The process itself keeps to its lease too when it gave up on the call.
+	w.clock.Advance(2 * time.Hour)
+	times = nil
+	gaveUp := w.process(func(o *oauth.Options) {
+		o.Provider.Leeway = 0
+		o.Sleep = func(context.Context, time.Duration) error { return context.Canceled }
+	})
+	for range 2 {
+		if _, _, err := gaveUp.Token(t.Context(), tenant, kind); w.heard(err) == nil {
+			t.Error("a token without an answer")
+		}
+	}
+	if len(times) != 1 {
+		t.Errorf("%d calls under one lease", len(times))
+	}
+}
+
+func TestSecretsDoNotFollowARedirect(t *testing.T) {
+	trap := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s reached the other host", r.Method, r.URL)
+	}))
+	defer trap.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		w := newWorld(t)
+		w.connect(tenant)
+		w.clock.Advance(2 * time.Hour)
+		w.wire.set(func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+			resp := answer(status, "")
+			resp.Header.Set("Location", trap.URL)
+			return resp, nil
+		})
+		if _, _, err := w.process().Token(t.Context(), tenant, kind); !errors.Is(w.heard(err), oauth.ErrClientConfig) || !strings.Contains(err.Error(), "endpoints.auth") {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
 }
 
 func TestCancelledCallerDoesNotLoseTheToken(t *testing.T) {
