@@ -1,0 +1,277 @@
+//go:build linux && !noengine
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// patience bounds every wait for a daemon: it stops a hang, and measures nothing.
+const patience = 2 * time.Minute
+
+// daemon is one run of `sitedrift serve`.
+type daemon struct {
+	world *killWorld
+	cmd   *exec.Cmd
+	log   *lockedBuffer
+	ended chan struct{} // closed when the process is gone
+	armed string        // creating this file arms the fail point
+}
+
+// lockedBuffer is a buffer that is written and read at the same time.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// start starts the daemon with a fail point that is not armed yet; empty for none.
+func (w *killWorld) start(t *testing.T, point string) *daemon {
+	t.Helper()
+	d := &daemon{world: w, log: &lockedBuffer{}, ended: make(chan struct{}), armed: filepath.Join(w.dir, "armed")}
+	if err := os.RemoveAll(d.armed); err != nil {
+		t.Fatal(err)
+	}
+	d.cmd = exec.Command(w.bin, "--config", filepath.Join(w.dir, "sitedrift.yml"), "serve")
+	d.cmd.Env = append(os.Environ(), "SITEDRIFT_FAILPOINT="+point, "SITEDRIFT_FAILPOINT_ARMED="+d.armed)
+	d.cmd.Stderr = d.log
+	d.cmd.WaitDelay = time.Second // the engine, which outlives a killed daemon for a moment, does not have the pipe
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = d.cmd.Wait() // how it ended is read from its state
+		close(d.ended)
+	}()
+	t.Cleanup(func() {
+		_ = d.cmd.Process.Kill()
+		<-d.ended
+	})
+	return d
+}
+
+func (d *daemon) arm(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(d.armed, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kill ends the process without a chance to do anything.
+func (d *daemon) kill() { _ = d.cmd.Process.Kill() }
+
+// await waits for the end of the process, which must be by SIGKILL.
+func (d *daemon) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-d.ended:
+	case <-time.After(patience):
+		t.Fatalf("the daemon was to be killed and lives on:\n%s", d.tail())
+	}
+	if status, ok := d.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the daemon ended with %v, not by SIGKILL:\n%s", d.cmd.ProcessState, d.tail())
+	}
+}
+
+// stop ends the process in order.
+func (d *daemon) stop(t *testing.T) {
+	t.Helper()
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-d.ended:
+	case <-time.After(patience):
+		t.Fatalf("the daemon does not stop:\n%s", d.tail())
+	}
+	if !d.cmd.ProcessState.Success() {
+		t.Errorf("the daemon stopped with %v:\n%s", d.cmd.ProcessState, d.tail())
+	}
+}
+
+var (
+	pointHit  = regexp.MustCompile(`(?m)^failpoint (\S+) hit$`)
+	enginePID = regexp.MustCompile(`"embedded engine is up","pid":(\d+)`)
+)
+
+// hit is the fail point that killed the process, as it told itself.
+func (d *daemon) hit() string {
+	if m := pointHit.FindStringSubmatch(d.log.String()); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// killEngine kills the engine of a daemon that is dead, as the end of a
+// container would; otherwise it stops by itself.
+func (d *daemon) killEngine() {
+	m := enginePID.FindStringSubmatch(d.log.String())
+	if m == nil {
+		return
+	}
+	pid, err := strconv.Atoi(m[1])
+	if err != nil {
+		return
+	}
+	// The number may be somebody else's by now.
+	if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && bytes.HasPrefix(line, []byte(d.world.bin)) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// tail is the end of the log.
+func (d *daemon) tail() string {
+	lines := strings.Split(strings.TrimSpace(d.log.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
+
+// ask runs an operation through the control socket.
+func (d *daemon) ask(ctx context.Context, operation string, params any, onEvent func(json.RawMessage) error) (json.RawMessage, error) {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return nil, err
+	}
+	return remote(ctx, filepath.Join(d.world.dir, "data", "control.sock"), operation, raw, onEvent)
+}
+
+// trigger asks for runs of everything, by a person, beside the schedules. The
+// answers do not count: the process is about to be killed.
+func (d *daemon) trigger(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var asked sync.WaitGroup
+	for _, s := range d.world.sites {
+		for _, group := range groupsInUse() {
+			asked.Go(func() {
+				_, _ = d.ask(ctx, "sync", syncParams{Tenant: s.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
+			})
+		}
+	}
+	t.Cleanup(func() { cancel(); asked.Wait() })
+}
+
+func datasetsOf(group string) (names []string) {
+	for _, t := range tables() {
+		if t.Group == group {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// rows asks the daemon SQL and returns the rows as texts.
+func (d *daemon) rows(ctx context.Context, sql string) (rows [][]string, err error) {
+	_, err = d.ask(ctx, "query", queryParams{SQL: sql}, func(raw json.RawMessage) error {
+		var ev queryEvent
+		if err := json.Unmarshal(raw, &ev); err != nil {
+			return err
+		}
+		for _, row := range ev.Rows {
+			texts := make([]string, len(row))
+			for i, v := range row {
+				texts[i] = v.Text()
+			}
+			rows = append(rows, texts)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// mustRows is rows of a statement that has to work.
+func (d *daemon) mustRows(t *testing.T, sql string) [][]string {
+	t.Helper()
+	rows, err := d.rows(t.Context(), sql)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, sql, d.tail())
+	}
+	return rows
+}
+
+// killUnion makes one statement of one for each dataset.
+func killUnion(each func(d *schemas.Dataset) string) string {
+	var all []string
+	for _, d := range tables() {
+		all = append(all, each(d))
+	}
+	return strings.Join(all, "\nUNION ALL\n")
+}
+
+// killTexts are the columns of a dataset's view as one text.
+func killTexts(d *schemas.Dataset) string {
+	parts := []string{"tenant_id"}
+	for _, c := range killColumns(d) {
+		parts = append(parts, fmt.Sprintf(`ifNull(toString(%s), '\\N')`, c))
+	}
+	return "arrayStringConcat([" + strings.Join(parts, ", ") + "], char(31))"
+}
+
+// shown is what the views of all datasets show in one statement; suffix makes
+// other views of their names, such as "_at(at = '...')".
+func (d *daemon) shown(ctx context.Context, suffix string) (killRows, error) {
+	rows, err := d.rows(ctx, killUnion(func(t *schemas.Dataset) string {
+		return fmt.Sprintf("SELECT '%s' AS dataset, %s AS texts FROM %s%s", t.Name, killTexts(t), t.Name, suffix)
+	}))
+	if err != nil {
+		return nil, err
+	}
+	all := killRows{}
+	for _, t := range tables() {
+		all[t.Name] = nil
+	}
+	for _, r := range rows {
+		all[r[0]] = append(all[r[0]], r[1])
+	}
+	return all.sorted(), nil
+}
+
+// until polls the views until they show what is wanted.
+func (d *daemon) until(t *testing.T, want killRows) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		got, err := d.shown(t.Context(), "")
+		if err == nil && maps.EqualFunc(want, got, slices.Equal) {
+			return
+		}
+		select {
+		case <-d.ended:
+			t.Fatalf("the daemon ended by itself: %v\n%s", d.cmd.ProcessState, d.tail())
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the views do not come to show the truth: %v\n%s\n%s", err, cmp.Diff(want, got), d.tail())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
