@@ -29,8 +29,8 @@ func open(t testing.TB, change func(*Settings)) *Warehouse {
 	return w
 }
 
-// openBare returns a warehouse whose database is empty.
-func openBare(t testing.TB, change func(*Settings)) *Warehouse {
+// connect opens the warehouse as it is.
+func connect(t testing.TB, change func(*Settings)) *Warehouse {
 	t.Helper()
 	s := Settings{
 		Options:  enginetest.Shared(t).Options(),
@@ -49,9 +49,16 @@ func openBare(t testing.TB, change func(*Settings)) *Warehouse {
 			t.Error(err)
 		}
 	})
+	return w
+}
+
+// openBare returns a warehouse whose database is empty.
+func openBare(t testing.TB, change func(*Settings)) *Warehouse {
+	t.Helper()
+	w := connect(t, change)
 	var drop []string
 	var name, engine string
-	err = w.each(t.Context(), "SELECT name, engine FROM system.tables WHERE database = 'sitedrift'", func() {
+	err := w.each(t.Context(), "SELECT name, engine FROM system.tables WHERE database = 'sitedrift'", func() {
 		kind := "TABLE"
 		if engine == "View" {
 			kind = "VIEW"
