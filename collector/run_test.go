@@ -14,6 +14,7 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/schemas"
+	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
 
 func small() sim.SiteSettings {
@@ -344,7 +345,7 @@ func TestForeignBaselineStopsTheRun(t *testing.T) {
 	w := newWorld(t, small())
 	w.run(schemas.GroupPosture)
 	lost := w.site.Truth().Spaces[0].ID
-	if err := w.conn.Exec(t.Context(), "DELETE FROM sitedrift.spaces_versions WHERE tenant_id = '"+w.tenant.ID+"' AND space_id = '"+lost+"'"); err != nil {
+	if err := enginetest.Open(t, enginetest.Shared(t)).Exec(t.Context(), "DELETE FROM sitedrift.spaces_versions WHERE tenant_id = '"+w.tenant.ID+"' AND space_id = '"+lost+"'"); err != nil {
 		t.Fatal(err)
 	}
 	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeMismatch || row.Written != 0 {

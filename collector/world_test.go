@@ -3,14 +3,16 @@ package collector_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -27,10 +29,57 @@ import (
 	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
 
-func TestMain(m *testing.M) { enginetest.Main(m) }
+// The tests share an engine, a state database and a connection, and keep apart
+// by their tenants.
+var shared struct {
+	once      sync.Once
+	err       error
+	store     *state.Store
+	warehouse *clickhouse.Warehouse
+}
 
-// installation is shared by all tests of this package: they share a database,
-// and keep apart by their tenants.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "sitedrift-collector-")
+	if err != nil {
+		panic(err)
+	}
+	stateDir = dir
+	code := m.Run()
+	if shared.store != nil {
+		err = shared.store.Close()
+	}
+	if shared.warehouse != nil {
+		err = errors.Join(err, shared.warehouse.Close())
+	}
+	if err = errors.Join(err, enginetest.Close(), os.RemoveAll(dir)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+var stateDir string
+
+// open opens what the tests share.
+func open(t *testing.T) (*state.Store, *clickhouse.Warehouse) {
+	t.Helper()
+	options := enginetest.Shared(t).Options()
+	shared.once.Do(func() {
+		ctx := context.Background()
+		if shared.store, shared.err = state.OpenSQLite(ctx, stateDir); shared.err != nil {
+			return
+		}
+		shared.warehouse, shared.err = clickhouse.Open(ctx, clickhouse.Settings{Options: options, Datasets: datasets.All(), Installation: installation, Log: zap.NewNop()})
+		if shared.err == nil {
+			_, shared.err = shared.warehouse.Migrate(ctx)
+		}
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.store, shared.warehouse
+}
+
 var installation = uuid.MustParse("5eed0000-0000-4000-8000-000000000001")
 
 // nextTenant numbers the tenants, so that no two tests, and no two rounds of
@@ -50,7 +99,6 @@ type world struct {
 	clock     *clock
 	store     *state.Store
 	warehouse *clickhouse.Warehouse
-	conn      driver.Conn
 	runner    *collector.Runner
 	tenant    collector.Tenant
 	server    *sim.Server
@@ -63,6 +111,7 @@ type world struct {
 func newWorld(t *testing.T, settings sim.SiteSettings) *world {
 	t.Helper()
 	w := newBareWorld(t, datasets.All())
+	w.expect()
 	settings.Name = w.tenant.ID
 	w.server = sim.New(sim.Settings{Seed: 3, Now: w.clock.now, AccessTokenTTL: 1e6 * time.Hour})
 	w.site = w.server.AddSite(settings)
@@ -97,21 +146,10 @@ func newBareWorld(t *testing.T, tables []*schemas.Dataset) *world {
 	w := &world{t: t, clock: &clock{}, tenant: collector.Tenant{ID: fmt.Sprintf("t%d", nextTenant.Add(1)), Name: "Test"}}
 	w.clock.ms.Store(time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC).UnixMilli())
 	w.tenant.CreatedAt = w.clock.now()
-	var err error
-	if w.store, err = state.OpenSQLite(t.Context(), t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := w.store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w.store, w.warehouse = open(t)
 	if err := w.store.PutTenant(t.Context(), w.tenant); err != nil {
 		t.Fatal(err)
 	}
-	engine := enginetest.Shared(t)
-	w.warehouse = openWarehouse(t, datasets.All(), w.clock)
-	w.conn = enginetest.Open(t, engine)
 	w.runner = &collector.Runner{
 		Tables: tables, Ledger: w.store, Warehouse: w.warehouse,
 		Record:      func(ctx context.Context, r schemas.Run) error { return w.warehouse.Runs(ctx, []schemas.Run{r}) },
@@ -119,29 +157,19 @@ func newBareWorld(t *testing.T, tables []*schemas.Dataset) *world {
 		Concurrency: 3, Timeout: time.Hour, RangeKeys: 200, SpoolDir: t.TempDir(), SpoolMemory: 1 << 20,
 		Now: w.clock.now, Log: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
 	}
+	return w
+}
+
+// expect tells the warehouse what the tenant is meant to deliver.
+func (w *world) expect() {
+	w.t.Helper()
 	var expected []schemas.Expected
 	for _, d := range datasets.All() {
 		expected = append(expected, schemas.Expected{Tenant: w.tenant.ID, Dataset: d.Name, Group: d.Group, Cadence: time.Hour})
 	}
-	if err := w.warehouse.Expect(t.Context(), expected); err != nil {
-		t.Fatal(err)
+	if err := w.warehouse.Expect(w.t.Context(), expected); err != nil {
+		w.t.Fatal(err)
 	}
-	return w
-}
-
-func openWarehouse(t *testing.T, tables []*schemas.Dataset, c *clock) *clickhouse.Warehouse {
-	t.Helper()
-	wh, err := clickhouse.Open(t.Context(), clickhouse.Settings{
-		Options: enginetest.Shared(t).Options(), Datasets: tables, Installation: installation, Log: zap.NewNop(), Now: c.now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = wh.Close() })
-	if _, err := wh.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return wh
 }
 
 // run runs a group an hour after the run before.

@@ -15,8 +15,6 @@ type grant struct {
 	Access, Refresh vault.Secret
 }
 
-func (g grant) access() vault.Secret { return g.Access }
-
 // wireGrant is grant in the clear, between encoding and sealing only.
 type wireGrant struct {
 	Access  string `json:"access"`

@@ -286,7 +286,7 @@ func (t *Tokens) tokenFrom(c collector.Credential, g grant) token {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s %s %d %s", c.Tenant, c.Kind, c.Generation, t.Owner)
 	early += early * time.Duration(h.Sum32()%200) / 1000
-	return token{access: g.access(), generation: c.Generation, expires: c.AccessExpiresAt, early: early, readAt: t.Now()}
+	return token{access: g.Access, generation: c.Generation, expires: c.AccessExpiresAt, early: early, readAt: t.Now()}
 }
 
 func (tok token) fresh(now time.Time) bool {
