@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sitedrift/sitedrift/schemas/confluence"
+	"github.com/sitedrift/sitedrift/schemas/dictionary"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -122,6 +123,33 @@ func TestCheckVersion(t *testing.T) {
 		err := checkVersion(c.version, c.shared)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("version %s, shared %s: %v, want %q", c.version, c.shared, err, c.want)
+		}
+	}
+}
+
+// TestDictionary: the data dictionary describes the columns that the views have.
+func TestDictionary(t *testing.T) {
+	index := dictionary.Markdown(confluence.All())["README.md"]
+	for _, v := range views(layout{database: Database}, confluence.All()) {
+		switch v.name {
+		case "tiles", "changes", "runs", "coverage_history":
+			for _, c := range v.columns {
+				if !strings.Contains(index, "| `"+c.name+"` |") {
+					t.Errorf("the dictionary does not name %s.%s", v.name, c.name)
+				}
+			}
+		}
+	}
+	for _, d := range confluence.All() {
+		var names, want []string
+		for _, c := range currentView(layout{database: Database}, d).columns {
+			names = append(names, c.name)
+		}
+		for _, c := range dictionary.Describe(d).Columns {
+			want = append(want, c.Name)
+		}
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("columns of %s (-dictionary +view):\n%s", d.Name, diff)
 		}
 	}
 }

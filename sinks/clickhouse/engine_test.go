@@ -22,9 +22,18 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // engine and its one database, so they do not run in parallel.
 func open(t testing.TB, change func(*Settings)) *Warehouse {
 	t.Helper()
-	w := openBare(t, change)
-	if _, err := w.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
+	w := connect(t, change)
+	if w.Check(t.Context()) != nil {
+		dropAll(t, w)
+		if _, err := w.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	for _, tab := range tables(w.datasets) {
+		if tab.name != objectsName && tab.name != installationName {
+			exec(t, w, "TRUNCATE TABLE sitedrift."+tab.name)
+		}
 	}
 	return w
 }
@@ -56,6 +65,12 @@ func connect(t testing.TB, change func(*Settings)) *Warehouse {
 func openBare(t testing.TB, change func(*Settings)) *Warehouse {
 	t.Helper()
 	w := connect(t, change)
+	dropAll(t, w)
+	return w
+}
+
+func dropAll(t testing.TB, w *Warehouse) {
+	t.Helper()
 	var drop []string
 	var name, engine string
 	err := w.each(t.Context(), "SELECT name, engine FROM system.tables WHERE database = 'sitedrift'", func() {
@@ -71,7 +86,6 @@ func openBare(t testing.TB, change func(*Settings)) *Warehouse {
 	for _, sql := range drop {
 		exec(t, w, sql)
 	}
-	return w
 }
 
 // exec runs a statement of the test.

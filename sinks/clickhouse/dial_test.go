@@ -1,0 +1,27 @@
+package clickhouse
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/sitedrift/sitedrift/schemas"
+	"github.com/sitedrift/sitedrift/schemas/confluence"
+)
+
+// TestReadsAtOnce begins more reads than there are connections, so that some of
+// them have to open one.
+func TestReadsAtOnce(t *testing.T) {
+	w := connect(t, nil)
+	if _, err := w.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := w.Coverage(t.Context(), confluence.Spaces.Dataset, schemas.Head{Tenant: "acme", Dataset: "spaces", Seq: 1}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
