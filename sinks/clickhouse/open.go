@@ -85,8 +85,10 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	}
 	own := *s.Options
 	own.Auth.Database = "default"
+	withPlainDial(&own)
 	people := *s.Options
 	people.Auth.Database = w.layout.database
+	withPlainDial(&people)
 	var err error
 	if w.conn, err = ch.Open(&own); err != nil {
 		return nil, fmt.Errorf("clickhouse: connection options: %w", err)
