@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sitedrift/sitedrift/schemas/dictionary"
@@ -42,8 +44,9 @@ func (schemaDDLCmd) Run(e *env) error {
 }
 
 func (schemaDocsCmd) Run(e *env) error {
-	for _, t := range tables() {
-		if _, err := io.WriteString(e.out, dictionary.Markdown(t)+"\n"); err != nil {
+	pages := dictionary.Markdown(tables())
+	for _, name := range slices.Sorted(maps.Keys(pages)) {
+		if _, err := io.WriteString(e.out, pages[name]+"\n"); err != nil {
 			return err
 		}
 	}
