@@ -156,9 +156,9 @@ func ranges(known []schemas.PartitionSize, listed []string, rangeKeys uint64) []
 }
 
 func (d *reading) readRanges(ctx context.Context) error {
-	known, err := d.run.Warehouse.Partitions(ctx, d.table, d.head.Head)
+	known, err := d.known(ctx)
 	if err != nil {
-		return fmt.Errorf("list the stored partitions of %s: %w", d.table.Name, err)
+		return err
 	}
 	slices.SortFunc(known, func(a, b schemas.PartitionSize) int { return cmp.Compare(a.Partition, b.Partition) })
 	listed, all := d.partitions()
@@ -180,6 +180,27 @@ func (d *reading) readRanges(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// known are the partitions that have a baseline. Only a big one is worth asking
+// how its rows are spread; a small one is read in one stretch, and coverage
+// names its partitions already.
+func (d *reading) known(ctx context.Context) ([]schemas.PartitionSize, error) {
+	if d.head.Rows == 0 {
+		return nil, nil
+	}
+	if d.head.Rows <= d.run.RangeKeys {
+		known := make([]schemas.PartitionSize, 0, len(d.prior))
+		for p := range d.prior {
+			known = append(known, schemas.PartitionSize{Partition: p})
+		}
+		return known, nil
+	}
+	known, err := d.run.Warehouse.Partitions(ctx, d.table, d.head.Head)
+	if err != nil {
+		return nil, fmt.Errorf("list the stored partitions of %s: %w", d.table.Name, err)
+	}
+	return known, nil
 }
 
 func (d *reading) readRange(ctx context.Context, r partitionRange, all bool) error {
