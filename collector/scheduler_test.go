@@ -1,0 +1,222 @@
+package collector_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/schedule"
+	"github.com/sitedrift/sitedrift/collector/state"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// started is what a scheduler started.
+type started struct {
+	at      time.Time
+	tenant  string
+	trigger collector.Trigger
+}
+
+// desk is a scheduler over a real table of work, with runs that only note that
+// they were started.
+type desk struct {
+	*collector.Scheduler
+	t     *testing.T
+	clock *clock
+	store *state.Store
+	mu    sync.Mutex
+	runs  []started
+	fail  bool
+}
+
+func newDesk(t *testing.T, tenants ...string) *desk {
+	t.Helper()
+	d := &desk{t: t, clock: &clock{}}
+	d.clock.ms.Store(time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC).UnixMilli())
+	var err error
+	if d.store, err = state.OpenSQLite(t.Context(), t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.store.Close() })
+	d.Scheduler = &collector.Scheduler{
+		Work: d.store, Tenant: d.store.Tenant, Run: d.note, Owner: "desk", Workers: 4, Lease: time.Minute,
+		Jitter: 5 * time.Minute, Grace: time.Second, Now: d.clock.now, Log: zap.NewNop(),
+	}
+	for _, id := range tenants {
+		if err := d.store.PutTenant(t.Context(), collector.Tenant{ID: id, Name: id, CreatedAt: d.clock.now()}); err != nil {
+			t.Fatal(err)
+		}
+		next, err := schedule.NextStart(id, schemas.GroupPosture, "@hourly", d.clock.now(), d.Jitter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.store.PutSchedule(t.Context(), collector.Schedule{Tenant: id, Group: schemas.GroupPosture, Cron: "@hourly", NextAt: next}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+func (d *desk) note(_ context.Context, r collector.Request) (schemas.Run, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.runs = append(d.runs, started{d.clock.now(), r.Tenant.ID, r.Trigger})
+	if d.fail {
+		return schemas.Run{}, context.DeadlineExceeded
+	}
+	return schemas.Run{}, nil
+}
+
+// until moves the clock from due start to due start, as the demo does.
+func (d *desk) until(t time.Time) {
+	d.t.Helper()
+	for {
+		due, err := d.store.NextDue(d.t.Context())
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if due.IsZero() || due.After(t) {
+			d.clock.ms.Store(t.UnixMilli())
+			return
+		}
+		if due.After(d.clock.now()) {
+			d.clock.ms.Store(due.UnixMilli())
+		}
+		if _, err := d.RunDue(d.t.Context()); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func (d *desk) triggers() (all []collector.Trigger) {
+	for _, r := range d.runs {
+		all = append(all, r.trigger)
+	}
+	return all
+}
+
+// TestEveryTickRunsOnceAndDowntimeIsMadeUpForOnce is Invariant 11.
+func TestEveryTickRunsOnceAndDowntimeIsMadeUpForOnce(t *testing.T) {
+	d := newDesk(t, "acme")
+	day := d.clock.now()
+	d.until(day.Add(5 * time.Hour))
+	if len(d.runs) != 5 {
+		t.Fatalf("%d runs in five hours of an hourly schedule", len(d.runs))
+	}
+	for i, r := range d.runs {
+		if off := r.at.Sub(r.at.Truncate(time.Hour)); off < schedule.Quiet || off > d.Jitter {
+			t.Errorf("run %d starts %s after the hour; want off it and within the jitter", i, off)
+		}
+	}
+	d.runs = nil
+	d.clock.advance(7*time.Hour + 30*time.Minute) // nothing was running
+	if _, err := d.RunDue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff([]collector.Trigger{collector.TriggerCatchUp}, d.triggers()); diff != "" {
+		t.Error(diff)
+	}
+	d.until(d.clock.now().Add(2 * time.Hour))
+	if diff := gocmp.Diff([]collector.Trigger{collector.TriggerCatchUp, collector.TriggerSchedule, collector.TriggerSchedule}, d.triggers()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTenantsStartSpreadOut(t *testing.T) {
+	d := newDesk(t, "a", "b", "c", "d", "e", "f", "g", "h")
+	d.until(d.clock.now().Add(time.Hour))
+	minutes := map[time.Time]int{}
+	for _, r := range d.runs {
+		minutes[r.at.Truncate(10*time.Second)]++
+	}
+	if len(d.runs) != 8 || len(minutes) < 5 {
+		t.Errorf("%d runs in %d different ten seconds", len(d.runs), len(minutes))
+	}
+}
+
+func TestFailuresAreRetriedBeforeTheNextTick(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.fail = true
+	d.until(d.clock.now().Add(50 * time.Minute))
+	if len(d.runs) < 3 || d.runs[0].trigger != collector.TriggerSchedule || d.runs[1].trigger != collector.TriggerRetry {
+		t.Fatalf("started %v", d.runs)
+	}
+	if gap, next := d.runs[1].at.Sub(d.runs[0].at), d.runs[2].at.Sub(d.runs[1].at); next <= gap {
+		t.Errorf("retries after %s and %s: want longer and longer", gap, next)
+	}
+	d.fail, d.runs = false, nil
+	d.until(d.clock.now().Add(90 * time.Minute))
+	if last := d.runs[len(d.runs)-1]; last.trigger != collector.TriggerSchedule {
+		t.Errorf("after it worked again the trigger is %s", last.trigger)
+	}
+}
+
+// TestDormantTenantsWakeOnceADay: only a person can help them.
+func TestDormantTenantsWakeOnceADay(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.Dormant = func(context.Context, string) bool { return true }
+	d.until(d.clock.now().Add(72 * time.Hour))
+	if len(d.runs) != 3 {
+		t.Errorf("%d runs in three days", len(d.runs))
+	}
+}
+
+// TestPauseAndNewSchedulesNeedNoRestart changes the table under a scheduler.
+func TestPauseAndNewSchedulesNeedNoRestart(t *testing.T) {
+	d := newDesk(t, "acme", "globex")
+	if err := d.store.SetPaused(t.Context(), "acme", true); err != nil {
+		t.Fatal(err)
+	}
+	d.until(d.clock.now().Add(2 * time.Hour))
+	for _, r := range d.runs {
+		if r.tenant == "acme" {
+			t.Errorf("a paused tenant ran at %s", r.at)
+		}
+	}
+	if err := d.store.SetPaused(t.Context(), "acme", false); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.store.PutSchedule(t.Context(), collector.Schedule{Tenant: "globex", Group: schemas.GroupPosture, Cron: "@every 10m", NextAt: d.clock.now().Add(time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	d.runs = nil
+	d.until(d.clock.now().Add(time.Hour))
+	count := map[string]int{}
+	for _, r := range d.runs {
+		count[r.tenant]++
+	}
+	if count["acme"] != 2 || count["globex"] < 6 { // acme: the tick that the pause held back, and the next
+		t.Errorf("runs after the change: %v", count)
+	}
+}
+
+// TestStopLetsRunsEnd: a stop starts nothing more, waits, and cuts off what
+// takes too long.
+func TestStopLetsRunsEnd(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.clock.advance(time.Hour)
+	running, cut := make(chan struct{}), make(chan error, 1)
+	d.Run = func(ctx context.Context, _ collector.Request) (schemas.Run, error) {
+		close(running)
+		<-ctx.Done() // a run that takes for ever
+		cut <- context.Cause(ctx)
+		return schemas.Run{}, context.Cause(ctx)
+	}
+	d.Grace = 10 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx, time.Millisecond) }()
+	<-running
+	stop()
+	if err := <-cut; err == nil || err.Error() != "sitedrift is stopping" {
+		t.Errorf("cut off with %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
