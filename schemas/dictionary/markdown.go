@@ -53,7 +53,7 @@ func page(d *schemas.Dataset) string {
 	if len(rows) > 0 {
 		table(&b, []string{"level", "change", "when", "why"}, rows)
 	}
-	b.WriteString("A change that no rule raises is low; baseline and coverage are info.\n\n## Examples\n")
+	b.WriteString("A change that no rule raises is low; `vanished` is always high, `baseline` and `coverage` are info.\n\n## Examples\n")
 	for _, e := range d.Examples {
 		fmt.Fprintf(&b, "\n%s\n\n```sql\n%s\n```\n", e.Question, e.SQL)
 	}

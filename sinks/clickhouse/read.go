@@ -59,7 +59,7 @@ func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string,
 			return nil
 		}
 		if err != nil {
-			return err
+			return exceptionBehind(r, err)
 		}
 		if rows > 0 {
 			if err := each(rows); err != nil {
@@ -67,6 +67,17 @@ func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string,
 			}
 		}
 	}
+}
+
+// exceptionBehind looks for the reason of a broken stream: the line end before an
+// exception reaches us as data and does not look like a block, and the driver
+// tells the exception with the next bytes.
+func exceptionBehind(r io.Reader, err error) error {
+	var e *ch.Exception
+	if _, behind := io.CopyN(io.Discard, r, 64<<10); errors.As(behind, &e) {
+		return behind
+	}
+	return err
 }
 
 // readBlock reads one Native block; io.EOF is the clean end of the stream, and
