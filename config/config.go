@@ -59,7 +59,6 @@ type Warehouse struct {
 	ListenReadOnly bool   // that port refuses statements that write
 	MaxMemory      Bytes  // limit of the embedded engine
 	Library        string // path of libchdb; empty: the cache of "sitedrift engine install"
-	Binary         string // path of a clickhouse binary to run instead of libchdb; empty: look in PATH
 }
 
 // Vault says where the key lies that credentials are encrypted with.

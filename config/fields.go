@@ -74,8 +74,6 @@ func warehouse(w *Warehouse) []field {
 			"Mode embedded: memory limit of the engine. A query beyond it fails; the engine lives on."),
 		path("library", &w.Library, "Mode embedded: path of libchdb.so.").
 			derived("the copy that `sitedrift engine install` fetched").example("/opt/sitedrift/libchdb.so"),
-		path("binary", &w.Binary, "Mode embedded: path of a clickhouse binary to run instead of libchdb.").
-			derived("clickhouse in PATH, if there is one").example("/usr/bin/clickhouse"),
 	}
 }
 

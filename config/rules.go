@@ -18,7 +18,7 @@ func (l *loader) check(c *Config) {
 			l.problem("warehouse.dsn", "is missing, and mode clickhouse needs the address of the server",
 				"add dsn: env:CLICKHOUSE_DSN and set that variable")
 		}
-		for _, k := range []struct{ key, value string }{{"listen", w.Listen}, {"library", w.Library}, {"binary", w.Binary}} {
+		for _, k := range []struct{ key, value string }{{"listen", w.Listen}, {"library", w.Library}} {
 			if k.value != "" {
 				l.problem("warehouse."+k.key, "belongs to mode embedded, and the mode is clickhouse", "remove it, or change the mode")
 			}
@@ -27,9 +27,6 @@ func (l *loader) check(c *Config) {
 		if !w.DSN.IsZero() {
 			l.problem("warehouse.dsn", "belongs to mode clickhouse, and the mode is embedded",
 				"set warehouse.mode to clickhouse, or remove it")
-		}
-		if w.Library != "" && w.Binary != "" {
-			l.problem("warehouse.binary", "is given besides warehouse.library, and only one engine can run", "remove one of them")
 		}
 	}
 
