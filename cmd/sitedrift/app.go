@@ -75,7 +75,7 @@ type app struct {
 	metrics   *metrics
 
 	transport *http.Transport
-	budget    *httpx.Budget
+	budget    *httpx.Budget // nil: no budget is kept
 	mu        sync.Mutex
 	limiters  map[string]*rate.Limiter
 
@@ -245,7 +245,9 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 		Log: a.log.Named("oauth"), Now: a.out.now, Sleep: a.out.sleep, Trace: a.out.trace,
 	})
 	a.onClose(a.tokens.Close)
-	a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: a.cfg.Limits.PointsPerHour, Now: a.out.now, Sleep: a.out.sleep})
+	if points := a.cfg.Limits.PointsPerHour; points > 0 {
+		a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: points, Now: a.out.now, Sleep: a.out.sleep})
+	}
 	return nil
 }
 
