@@ -33,6 +33,6 @@ func (c *approveCmd) Run(e *env) error {
 		fmt.Fprintf(e.out, "nothing of %s is held\n", c.Tenant)
 		return nil
 	}
-	fmt.Fprintf(e.out, "%d held datasets of %s will pass in the next run: sitedrift sync --tenant %s\n", n, c.Tenant, c.Tenant)
+	fmt.Fprintf(e.out, "%s of %s will pass in the next run: sitedrift sync --tenant %s\n", count(n, "held dataset"), c.Tenant, c.Tenant)
 	return nil
 }

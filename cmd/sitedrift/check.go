@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/sitedrift/sitedrift/collector"
-	"github.com/sitedrift/sitedrift/collector/confluence"
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
@@ -23,11 +22,11 @@ func (checkCmd) Help() string {
 }
 
 type checked struct {
-	Tenant   string               `json:"tenant"`
-	Wanted   []string             `json:"wanted_scopes"`
-	Granted  []string             `json:"granted_scopes"`
-	Missing  []string             `json:"missing_scopes"`
-	Findings []confluence.Finding `json:"findings"`
+	Tenant   string         `json:"tenant"`
+	Wanted   []string       `json:"wanted_scopes"`
+	Granted  []string       `json:"granted_scopes"`
+	Missing  []string       `json:"missing_scopes"`
+	Findings []findingShown `json:"findings"`
 }
 
 func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked, error) {
@@ -47,14 +46,14 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 	source, err := a.openSource(ctx, t, tables())
 	if refusal := (*collector.ReadError)(nil); errors.As(err, &refusal) {
 		for _, d := range tables() {
-			res.Findings = append(res.Findings, confluence.Finding{Dataset: d.Name, State: refusal.State, Evidence: refusal.Evidence, Unlock: refusal.Unlock})
+			res.Findings = append(res.Findings, findingShown{Dataset: d.Name, State: string(refusal.State), Evidence: refusal.Evidence, Unlock: refusal.Unlock})
 		}
 		return res, nil
 	}
 	if err != nil {
 		return res, err
 	}
-	res.Findings = source.Check(ctx)
+	res.Findings = each(source.Check(ctx), showFinding)
 	return res, nil
 }
 
@@ -85,7 +84,7 @@ func (c *checkCmd) Run(e *env) error {
 			fmt.Fprintf(e.out, "not granted (an alternative may be): %s\n", strings.Join(res.Missing, " "))
 		}
 	}
-	if slices.ContainsFunc(res.Findings, func(f confluence.Finding) bool { return f.State != schemas.CoverageComplete }) {
+	if slices.ContainsFunc(res.Findings, func(f findingShown) bool { return f.State != string(schemas.CoverageComplete) }) {
 		return errIncomplete
 	}
 	return nil

@@ -22,9 +22,9 @@ type migrateParams struct {
 }
 
 type migrated struct {
-	Done    bool                    `json:"done"`
-	Steps   []clickhouse.Step       `json:"steps"`
-	Refused []clickhouse.Difference `json:"refused"`
+	Done    bool              `json:"done"` // nothing is left to do
+	Steps   []stepShown       `json:"steps"`
+	Refused []differenceShown `json:"refused"`
 }
 
 func opMigrate(ctx context.Context, a *app, p migrateParams, _ func(any)) (migrated, error) {
@@ -32,7 +32,7 @@ func opMigrate(ctx context.Context, a *app, p migrateParams, _ func(any)) (migra
 	if err != nil {
 		return migrated{}, err
 	}
-	res := migrated{Steps: plan.Steps, Refused: plan.Refused}
+	res := migrated{Done: len(plan.Steps)+len(plan.Refused) == 0, Steps: each(plan.Steps, showStep), Refused: each(plan.Refused, showDifference)}
 	if p.DryRun {
 		return res, nil
 	}
@@ -58,8 +58,13 @@ func (c *migrateCmd) Run(e *env) error {
 		for _, d := range res.Refused {
 			fmt.Fprintf(e.out, "refused: %s: %s\n  %s\n", d.Object, d.What, d.Do)
 		}
-		if len(res.Steps)+len(res.Refused) == 0 {
+		switch n := len(res.Steps); {
+		case n+len(res.Refused) == 0:
 			fmt.Fprintln(e.out, "the warehouse is up to date")
+		case res.Done:
+			fmt.Fprintf(e.out, "%s done\n", count(n, "step"))
+		case c.DryRun && len(res.Refused) == 0:
+			fmt.Fprintf(e.out, "%s to do: sitedrift migrate\n", count(n, "step"))
 		}
 	}
 	if err == nil && len(res.Refused) > 0 {

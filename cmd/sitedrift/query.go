@@ -93,7 +93,7 @@ func (c *queryCmd) Run(e *env) error {
 	case e.cli.JSON:
 		printer = &jsonRows{w: e.out}
 	case c.CSV:
-		printer = &csvRows{w: csv.NewWriter(e.out)}
+		printer = &csvRows{w: csv.NewWriter(e.out), shown: onTerminal(e.out)}
 	default:
 		printer = &tableRows{w: e.out}
 	}
@@ -142,8 +142,12 @@ func (p *jsonRows) add(ev queryEvent) error {
 func (p *jsonRows) close() error { return nil }
 
 // csvRows prints CSV with a header. NULL is empty. A text that a spreadsheet
-// would take for a formula gets an apostrophe in front.
-type csvRows struct{ w *csv.Writer }
+// would take for a formula gets an apostrophe in front, and what could steer a
+// terminal goes to files only (Invariant 10).
+type csvRows struct {
+	w     *csv.Writer
+	shown bool // on a terminal
+}
 
 func (p *csvRows) add(ev queryEvent) error {
 	if ev.Columns != nil {
@@ -157,7 +161,9 @@ func (p *csvRows) add(ev queryEvent) error {
 			if v.Null() {
 				continue
 			}
-			cells[i] = v.Text()
+			if cells[i] = v.Text(); p.shown {
+				cells[i] = printable(cells[i])
+			}
 			if v[0] == '"' && strings.ContainsAny(cells[i][:min(1, len(cells[i]))], "=+-@\t\r") {
 				cells[i] = "'" + cells[i]
 			}
@@ -257,6 +263,6 @@ func (p *tableRows) close() error {
 	if err := p.flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.w, "(%d rows)\n", p.printed)
+	_, err := fmt.Fprintf(p.w, "(%s)\n", count(p.printed, "row"))
 	return err
 }

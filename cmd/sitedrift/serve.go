@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func (c *serveCmd) Run(e *env) error {
 		return err
 	}
 	if c.Validate {
-		fmt.Fprintf(e.out, "%s is valid: %d tenants\n", cfg.File, len(cfg.Tenants))
+		fmt.Fprintf(e.out, "%s is valid: %s\n", cmp.Or(cfg.File, "the default configuration"), count(len(cfg.Tenants), "tenant"))
 		return nil
 	}
 	log, err := daemonLog(cfg.Log, e.err)

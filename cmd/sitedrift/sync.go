@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,9 +35,9 @@ type syncParams struct {
 
 // syncRun is a run as sync shows it.
 type syncRun struct {
-	Run      schemas.Run        `json:"run"`
-	Coverage []schemas.Coverage `json:"coverage"` // what is not complete
-	Error    string             `json:"error,omitempty"`
+	Run      runShown        `json:"run"`
+	Coverage []coverageShown `json:"coverage"` // what is not complete
+	Error    string          `json:"error,omitempty"`
 }
 
 func (c *syncCmd) Run(e *env) error {
@@ -66,7 +67,7 @@ func (c *syncCmd) Run(e *env) error {
 		}
 	}
 	if slices.ContainsFunc(runs, func(r syncRun) bool {
-		return len(r.Run.Complete) < len(r.Run.Datasets) || r.Run.Outcome == schemas.OutcomeHeld
+		return len(r.Run.Complete) < len(r.Run.Datasets) || r.Run.Outcome == string(schemas.OutcomeHeld)
 	}) {
 		return errIncomplete
 	}
@@ -76,9 +77,9 @@ func (c *syncCmd) Run(e *env) error {
 func printRuns(w io.Writer, runs []syncRun) {
 	for _, s := range runs {
 		r := s.Run
-		fmt.Fprintf(w, "%s: %s in %s, %d API calls\n", r.Group, r.Outcome, r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond), r.Calls)
+		fmt.Fprintf(w, "%s: %s in %s, %s\n", r.Group, r.Outcome, r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond), count(int(r.Calls), "API call"))
 		fmt.Fprintf(w, "  read %d rows, wrote %d: %d added, %d changed, %d removed, %d out of view\n", r.RowsRead, r.Written, r.Added, r.Changed, r.Removed, r.Vanished)
-		fmt.Fprintf(w, "  complete: %s\n", strings.Join(r.Complete, ", "))
+		fmt.Fprintf(w, "  complete: %s\n", cmp.Or(strings.Join(r.Complete, ", "), "none"))
 		for _, c := range s.Coverage {
 			name := c.Dataset
 			if c.Partition != schemas.Whole {
@@ -111,11 +112,15 @@ func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRu
 			return runs, err
 		}
 		run, err := a.scheduler.RunNow(ctx, job, func(p collector.Progress) { emit(p) })
-		s := syncRun{Run: run}
+		s := syncRun{Run: showRun(run), Coverage: []coverageShown{}}
 		if err != nil {
 			s.Error = err.Error()
-		} else if s.Coverage, err = a.incomplete(ctx, p.Tenant, run.Datasets); err != nil {
-			return runs, err
+		} else {
+			rows, err := a.incomplete(ctx, p.Tenant, run.Datasets)
+			if err != nil {
+				return runs, err
+			}
+			s.Coverage = each(rows, showCoverage)
 		}
 		runs = append(runs, s)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -166,7 +167,7 @@ func (c tenantsShowCmd) Run(e *env) error {
 		return printJSON(e.out, all[0])
 	}
 	t := all[0]
-	fmt.Fprintf(e.out, "%s (%s), %s\nsite        %s\ncloud id    %s\ncredential  %s\n", t.ID, cell(t.Name, 60), t.state(), cell(t.Site, 80), t.CloudID, t.credential())
+	fmt.Fprintf(e.out, "%s (%s), %s\nsite        %s\ncloud id    %s\ncredential  %s\n", t.ID, cell(t.Name, 60), t.state(), cell(t.Site, 80), cmp.Or(t.CloudID, "not known before the first consent"), t.credential())
 	if k := t.Credential; k != nil {
 		if k.Reason != "" {
 			fmt.Fprintf(e.out, "            %s\n", cell(k.Reason, 160))
