@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,8 +73,8 @@ func wholeRun(seq uint64, void []uint64) (*schemas.Delta, []schemas.Head) {
 	var spaces []confluence.Space
 	var grants []confluence.SpacePermission
 	for i := range 6 {
-		spaces = append(spaces, space(fmt.Sprint(i), fmt.Sprint(seq)))
-		grants = append(grants, confluence.SpacePermission{PermissionID: fmt.Sprint(i), Operation: fmt.Sprint(seq)})
+		spaces = append(spaces, space(strconv.Itoa(i), strconv.FormatUint(seq, 10)))
+		grants = append(grants, confluence.SpacePermission{PermissionID: strconv.Itoa(i), Operation: strconv.FormatUint(seq, 10)})
 	}
 	hs, hp := head("t", confluence.Spaces.Dataset, seq), head("t", confluence.SpacePermissions.Dataset, seq)
 	hs.Void, hp.Void = void, void

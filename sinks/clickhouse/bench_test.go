@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -31,11 +32,11 @@ func permissions(n, partitions int) []*schemas.Block {
 		var list []confluence.SpacePermission
 		for i := range n / partitions {
 			list = append(list, confluence.SpacePermission{
-				PermissionID: fmt.Sprint(10_000_000 + p*n + i), SpaceKey: fmt.Sprintf("KEY%d", p), PrincipalType: "user",
+				PermissionID: strconv.Itoa(10_000_000 + p*n + i), SpaceKey: fmt.Sprintf("KEY%d", p), PrincipalType: "user",
 				PrincipalID: fmt.Sprintf("712020:%08x-93a8-4e6c-b8d1-4f2a6c%06x", i%5000, i%5000), Operation: []string{"read", "create", "delete", "administer"}[i%4], TargetType: "space",
 			})
 		}
-		blocks = append(blocks, block(confluence.SpacePermissions, fmt.Sprint(98_304+p), schemas.OpBaseline, list...))
+		blocks = append(blocks, block(confluence.SpacePermissions, strconv.Itoa(98_304+p), schemas.OpBaseline, list...))
 	}
 	return blocks
 }

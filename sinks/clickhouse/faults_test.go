@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,7 +101,7 @@ func fill(t testing.TB, w *Warehouse, n, partitions int) schemas.Head {
 		for p := range partitions {
 			var list []confluence.Space
 			for i := p; i < n; i += partitions {
-				list = append(list, confluence.Space{SpaceID: fmt.Sprint(1_000_000 + i), Key: fmt.Sprintf("KEY%d", i), Name: fmt.Sprintf("Name of space %d", i), Type: "global", Status: "current", CreatedAt: epoch})
+				list = append(list, confluence.Space{SpaceID: strconv.Itoa(1_000_000 + i), Key: fmt.Sprintf("KEY%d", i), Name: fmt.Sprintf("Name of space %d", i), Type: "global", Status: "current", CreatedAt: epoch})
 			}
 			if !yield(block(confluence.Spaces, fmt.Sprintf("partition %d", p), schemas.OpBaseline, list...), nil) {
 				return
@@ -131,7 +132,7 @@ func TestReadBlockCut(t *testing.T) {
 		for i, c := range everythings.Columns {
 			into = append(into, vectorColumn(c, &got.Cols[i]))
 		}
-		if _, err := readBlock(r, into); err == nil || err == io.EOF {
+		if _, err := readBlock(r, into); err == nil || errors.Is(err, io.EOF) {
 			t.Fatalf("%d of %d bytes: %v", n, len(buf.Buf), err)
 		}
 	}

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
-
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/uuid"
 
 	"github.com/sitedrift/sitedrift/schemas"
 	"github.com/sitedrift/sitedrift/schemas/confluence"

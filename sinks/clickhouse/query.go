@@ -88,7 +88,7 @@ func (w *Warehouse) Query(ctx context.Context, sql string) (*Result, error) {
 	}
 	for _, into := range []*[]string{&r.Columns, &r.Types} {
 		line, err := r.line()
-		if err == io.EOF { // a statement without a result
+		if errors.Is(err, io.EOF) { // a statement without a result
 			break
 		}
 		if err == nil {
@@ -149,7 +149,7 @@ func (r *Result) Rows() iter.Seq2[[]Value, error] {
 	return func(yield func([]Value, error) bool) {
 		for {
 			line, err := r.line()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			var raw []json.RawMessage

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -24,13 +26,11 @@ type readColumn struct {
 // columns have read. A stream that ends early, or with an exception in its
 // middle, is an error: a short baseline would read as removals (Invariant 1).
 func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string, settings ch.Settings, each func(rows int) error) (err error) {
-	sql := "SELECT "
+	list := make([]string, len(columns))
 	for i, c := range columns {
-		if i > 0 {
-			sql += ", "
-		}
-		sql += c.expr + " AS " + name(c.name)
+		list[i] = c.expr + " AS " + name(c.name)
 	}
+	sql := "SELECT " + strings.Join(list, ", ") + " " + rest
 	set := ch.Settings{
 		"client_protocol_version": 0, // plain Native blocks from every server
 		"max_query_size":          16 << 20,
@@ -38,12 +38,10 @@ func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string,
 	if w.layout.cluster != "" {
 		set["select_sequential_consistency"] = 1
 	}
-	for k, v := range settings {
-		set[k] = v
-	}
+	maps.Copy(set, settings)
 	// Abandoning a stream must not drain it: cancel first.
 	ctx, cancel := context.WithCancel(ctx)
-	body, err := w.conn.QueryFormat(ch.Context(ctx, ch.WithSettings(set)), "Native", sql+" "+rest)
+	body, err := w.conn.QueryFormat(ch.Context(ctx, ch.WithSettings(set)), "Native", sql)
 	if err != nil {
 		cancel()
 		return err
@@ -55,7 +53,7 @@ func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string,
 	r := proto.NewReader(body)
 	for {
 		rows, err := readBlock(r, columns)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

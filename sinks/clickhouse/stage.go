@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strconv"
 
 	"github.com/ClickHouse/ch-go/proto"
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -118,7 +119,7 @@ func (w *Warehouse) send(ctx context.Context, table string, columns []nativeColu
 // insert is dropped. The run is part of it, because a state database that was
 // restored from a backup may give a number out again.
 func insertToken(d *schemas.Delta, table string) string {
-	return hashText(d.Tenant, d.Group, fmt.Sprint(d.Seq), d.RunID.String(), table)
+	return hashText(d.Tenant, d.Group, strconv.FormatUint(d.Seq, 10), d.RunID.String(), table)
 }
 
 // hashText hashes texts with their lengths.
@@ -139,7 +140,7 @@ func (w *Warehouse) Runs(ctx context.Context, runs []schemas.Run) error {
 		if r.Gate != "" {
 			return fmt.Errorf("run %s of tenant %s waits for %s to be shown: it belongs to a delta", r.RunID, r.Tenant, r.Gate)
 		}
-		parts = append(parts, r.RunID.String(), fmt.Sprint(r.Seq))
+		parts = append(parts, r.RunID.String(), strconv.FormatUint(r.Seq, 10))
 	}
 	return w.insert(ctx, runsName, hashText(parts...), source{recordNative(schemas.RunsTable.Dataset), runBlocks(runs)})
 }

@@ -53,17 +53,16 @@ var nasty = []string{
 	"שלום \u202eevil\u202c", "🦊", "{at:String}", "%s%d", "?", "$1", "@at", "__exception__\r\n", "\xff\xfe", "é", "e\u0301",
 }
 
-func ptr[T any](v T) *T { return &v }
-
+//go:fix inline
 func everyRow() []everything {
 	var rows []everything
 	for i, s := range nasty {
 		rows = append(rows, everything{
-			ID: s, Text: s, NullText: &s, Few: s, Int: int64(i) - 3, NullInt: ptr(int64(-1) << 62), Bool: i%2 == 0, NullBool: ptr(i%3 == 0),
+			ID: s, Text: s, NullText: &s, Few: s, Int: int64(i) - 3, NullInt: new(int64(-1) << 62), Bool: i%2 == 0, NullBool: new(i%3 == 0),
 			At: time.Date(1969, 12, 31, 23, 59, 59, 999e6, time.UTC), NullAt: time.Date(2026, 3, 1, 0, 0, 0, 1e6, time.UTC), Set: nasty[:i],
 		})
 	}
-	rows = append(rows, everything{ID: "nulls", At: time.UnixMilli(0)}, everything{ID: "empty", NullText: ptr(""), NullInt: ptr(int64(0)), NullBool: ptr(false), At: time.UnixMilli(0), NullAt: time.UnixMilli(0), Set: []string{""}})
+	rows = append(rows, everything{ID: "nulls", At: time.UnixMilli(0)}, everything{ID: "empty", NullText: new(""), NullInt: new(int64(0)), NullBool: new(false), At: time.UnixMilli(0), NullAt: time.UnixMilli(0), Set: []string{""}})
 	return rows
 }
 

@@ -35,8 +35,8 @@ type insertReader struct {
 	done    int // rows of block that are encoded
 	buf     proto.Buffer
 	unread  []byte
-	rows    int
-	err     error
+	ended   bool  // all rows are encoded
+	err     error // why there is no more; never io.EOF
 }
 
 // newInsertReader reads up to the first row. It returns nil when there is none:
@@ -44,7 +44,7 @@ type insertReader struct {
 func newInsertReader(sources []source) (*insertReader, error) {
 	r := &insertReader{sources: sources}
 	r.fill()
-	if r.err == io.EOF {
+	if r.ended {
 		return nil, nil
 	}
 	if r.err != nil {
@@ -59,8 +59,11 @@ func (r *insertReader) Read(p []byte) (int, error) {
 	if len(r.unread) == 0 {
 		r.fill()
 	}
-	if r.err != nil {
+	switch {
+	case r.err != nil:
 		return 0, r.err
+	case r.ended:
+		return 0, io.EOF
 	}
 	n := copy(p, r.unread)
 	r.unread = r.unread[n:]
@@ -81,14 +84,13 @@ func (r *insertReader) Close() error {
 	return nil
 }
 
-// fill encodes the next rows. Every way out leaves either rows or an error.
+// fill encodes the next rows. Every way out leaves rows, the end, or an error.
 func (r *insertReader) fill() {
-	for r.err == nil {
+	for r.err == nil && !r.ended {
 		if r.block != nil && r.done < r.block.N {
 			to := min(r.block.N, r.done+rowsPerBlock)
 			r.buf.Reset()
 			encode(&r.buf, r.sources[0].columns, r.block, r.done, to)
-			r.rows += to - r.done
 			r.done, r.unread = to, r.buf.Buf
 			return
 		}
@@ -100,7 +102,7 @@ func (r *insertReader) fill() {
 func (r *insertReader) advance() {
 	r.block, r.done = nil, 0
 	if len(r.sources) == 0 {
-		r.err = io.EOF
+		r.ended = true
 		return
 	}
 	if r.next == nil {
@@ -108,6 +110,9 @@ func (r *insertReader) advance() {
 	}
 	block, err, ok := r.next()
 	switch {
+	case errors.Is(err, io.EOF):
+		// Passed on as it is, it would end the body as if all were there.
+		r.err = fmt.Errorf("the rows end early: %v", err) //nolint:errorlint // it must not be io.EOF
 	case err != nil:
 		r.err = err
 	case !ok:

@@ -23,8 +23,10 @@ func (w *Warehouse) Sweep(ctx context.Context, heads []schemas.Head) error {
 	for _, h := range heads {
 		dataset := text(h.Dataset)
 		targets := []sweepTarget{
-			{h.Dataset + "_versions", "true"}, {changesName, "dataset = " + dataset},
-			{coverageName, "dataset = " + dataset}, {runsName, "gate = " + dataset},
+			{h.Dataset + "_versions", "true"},
+			{changesName, "dataset = " + dataset},
+			{coverageName, "dataset = " + dataset},
+			{runsName, "gate = " + dataset},
 		}
 		for _, seq := range h.Void {
 			for _, t := range targets {

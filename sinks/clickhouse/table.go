@@ -35,8 +35,10 @@ type table struct {
 
 // columnType is the ClickHouse type of a declared column.
 func columnType(c schemas.ColumnInfo) string {
-	t := typeText
+	t := ""
 	switch c.Kind {
+	case schemas.KindString:
+		t = typeText
 	case schemas.KindInt:
 		t = "Int64"
 	case schemas.KindBool:

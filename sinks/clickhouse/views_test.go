@@ -61,7 +61,7 @@ func records[R any](table *schemas.Typed[R], rows ...R) schemas.Blocks {
 }
 
 func space(id, name string) confluence.Space {
-	return confluence.Space{SpaceID: id, Key: "K" + id, Name: name, Type: "global", Status: "current", Alias: ptr("alias " + name), CreatedAt: epoch}
+	return confluence.Space{SpaceID: id, Key: "K" + id, Name: name, Type: "global", Status: "current", Alias: new("alias " + name), CreatedAt: epoch}
 }
 
 // contract lists the views that the tests look at as a whole.

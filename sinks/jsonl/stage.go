@@ -114,7 +114,7 @@ func readParts(path string) ([]string, error) {
 	}
 	defer f.Close()
 	first, err := bufio.NewReader(f).ReadBytes('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	var run struct {
@@ -140,7 +140,7 @@ func (s *Sink) Runs(_ context.Context, runs []schemas.Run) error {
 	}
 	s.runs.Lock()
 	defer s.runs.Unlock()
-	f, err := os.OpenFile(filepath.Join(s.dir, runsFile), os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := os.OpenFile(filepath.Join(s.dir, runsFile), os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // the group may read it, like the attempts
 	if err != nil {
 		return fmt.Errorf("jsonl sink: %w", err)
 	}

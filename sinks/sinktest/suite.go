@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"testing"
 
@@ -216,9 +218,28 @@ func brokenStream(t *testing.T, h *Harness) {
 	h.show(t, b.Head(spaces))
 	h.see(t, "after a broken attempt", b.Records()...)
 
+	// An error that says "end of file" must not pass for the end of the rows.
+	d = Attempt{Tenant: "t", Seq: 3, Spaces: []string{"cut"}}.Delta()
+	rows = d.Parts[0].Rows
+	for _, first := range []bool{true, false} {
+		d.Parts[0].Rows = func(yield func(*schemas.Block, error) bool) {
+			if !first {
+				for b, err := range rows {
+					if !yield(b, err) {
+						return
+					}
+				}
+			}
+			yield(nil, fmt.Errorf("read the spool file: %w", io.EOF))
+		}
+		if err := h.Sink.Stage(t.Context(), d); err == nil {
+			t.Errorf("Stage took rows that end early for all rows (first block: %v)", first)
+		}
+	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c := Attempt{Tenant: "t", Seq: 3, Spaces: []string{"three"}}
+	c := Attempt{Tenant: "t", Seq: 4, Spaces: []string{"three"}}
 	if err := h.Sink.Stage(ctx, c.Delta()); err == nil {
 		t.Error("Stage with a context that is over returned no error")
 	}
