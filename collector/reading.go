@@ -68,12 +68,10 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 		d.parent = r.readings[table.Parent]
 	}
 	d.digest = d.head.Digest
-	coverage, err := r.Warehouse.Coverage(ctx, table, d.head.Head)
-	if err != nil {
-		return d, fmt.Errorf("read the coverage of %s: %w", table.Name, err)
-	}
-	for _, c := range coverage {
-		d.prior[c.Partition] = c
+	for _, c := range r.coverage {
+		if c.Dataset == table.Name {
+			d.prior[c.Partition] = c
+		}
 	}
 	switch {
 	case r.refused != nil:

@@ -67,6 +67,7 @@ type run struct {
 	readCtx    context.Context
 	started    time.Time
 	budget     *spoolBudget
+	coverage   []schemas.Coverage // as of the begin
 	readings   map[string]*reading
 	order      []*reading
 	progressed progressed
@@ -146,6 +147,13 @@ func (x *run) run(ctx context.Context) (result schemas.Run, err error) {
 	defer recoverAs(&err)
 	if err := x.repair(ctx); err != nil {
 		return x.fail(ctx, err)
+	}
+	var heads []schemas.Head
+	for _, h := range x.attempt.Heads {
+		heads = append(heads, h.Head)
+	}
+	if x.coverage, err = x.Warehouse.Coverage(ctx, heads); err != nil {
+		return x.fail(ctx, fmt.Errorf("read the coverage so far: %w", err))
 	}
 	var cancel context.CancelFunc
 	x.readCtx, cancel = context.WithTimeoutCause(ctx, x.Timeout, fmt.Errorf("the run reached its time limit of %s", x.Timeout))

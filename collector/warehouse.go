@@ -39,8 +39,8 @@ type Warehouse interface {
 	// Versions returns the current version of each of the entities as a block
 	// (FirstSeen filled), in no particular order; entities without one are left out.
 	Versions(ctx context.Context, table *schemas.Dataset, head schemas.Head, entities []schemas.Entity) (*schemas.Block, error)
-	// Coverage returns the present coverage rows of a dataset at head.
-	Coverage(ctx context.Context, table *schemas.Dataset, head schemas.Head) ([]schemas.Coverage, error)
+	// Coverage returns the present coverage rows of the datasets of the heads.
+	Coverage(ctx context.Context, heads []schemas.Head) ([]schemas.Coverage, error)
 	// Expect records what tenants are meant to deliver.
 	Expect(ctx context.Context, expected []schemas.Expected) error
 }

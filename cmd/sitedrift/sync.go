@@ -25,7 +25,7 @@ type syncCmd struct {
 
 // Help is shown by --help.
 func (syncCmd) Help() string {
-	return "Exit code 0: everything was read. 3: it finished, and something could not be seen (coverage says why)."
+	return "Exit code 0: everything was read. 3: it finished, and something could not be seen (coverage says why). 1: nothing could be read."
 }
 
 type syncParams struct {
@@ -66,6 +66,9 @@ func (c *syncCmd) Run(e *env) error {
 			return fmt.Errorf("run of %s: %s", r.Run.Group, r.Error)
 		}
 	}
+	if !slices.ContainsFunc(runs, func(r syncRun) bool { return r.Run.Outcome != string(schemas.OutcomeFailed) }) {
+		return errors.New("nothing could be read: the lines above say why and what to do; what was stored before stays as it is")
+	}
 	if slices.ContainsFunc(runs, func(r syncRun) bool {
 		return len(r.Run.Complete) < len(r.Run.Datasets) || r.Run.Outcome == string(schemas.OutcomeHeld)
 	}) {
@@ -74,13 +77,20 @@ func (c *syncCmd) Run(e *env) error {
 	return nil
 }
 
+// maxUnseen bounds how many places that were not seen are listed of each run.
+const maxUnseen = 10
+
 func printRuns(w io.Writer, runs []syncRun) {
 	for _, s := range runs {
 		r := s.Run
 		fmt.Fprintf(w, "%s: %s in %s, %s\n", r.Group, r.Outcome, r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond), count(int(r.Calls), "API call"))
 		fmt.Fprintf(w, "  read %d rows, wrote %d: %d added, %d changed, %d removed, %d out of view\n", r.RowsRead, r.Written, r.Added, r.Changed, r.Removed, r.Vanished)
 		fmt.Fprintf(w, "  complete: %s\n", cmp.Or(strings.Join(r.Complete, ", "), "none"))
-		for _, c := range s.Coverage {
+		for i, c := range s.Coverage {
+			if more := len(s.Coverage) - i; i >= maxUnseen && more > 1 {
+				fmt.Fprintf(w, "  not seen: %d more; all of them: sitedrift query \"SELECT * FROM coverage WHERE tenant_id = '%s' AND state != 'complete'\"\n", more, r.Tenant)
+				break
+			}
 			name := c.Dataset
 			if c.Partition != schemas.Whole {
 				name += " " + c.Partition
@@ -174,23 +184,16 @@ func (a *app) incomplete(ctx context.Context, tenant string, names []string) ([]
 	if err != nil {
 		return nil, err
 	}
-	var rows []schemas.Coverage
-	for _, t := range tables() {
-		i := slices.IndexFunc(heads, func(h collector.Head) bool { return h.Dataset == t.Name })
-		if i < 0 || !slices.Contains(names, t.Name) {
-			continue
-		}
-		all, err := a.warehouse.Coverage(ctx, t, heads[i].Head)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range all {
-			if c.State != schemas.CoverageComplete && c.State != schemas.CoverageGone {
-				rows = append(rows, c)
-			}
+	var marks []schemas.Head
+	for _, h := range heads {
+		if slices.Contains(names, h.Dataset) {
+			marks = append(marks, h.Head)
 		}
 	}
-	return rows, nil
+	all, err := a.warehouse.Coverage(ctx, marks)
+	return slices.DeleteFunc(all, func(c schemas.Coverage) bool {
+		return c.State == schemas.CoverageComplete || c.State == schemas.CoverageGone
+	}), err
 }
 
 // unknownTenant makes a mistyped tenant a usage error.

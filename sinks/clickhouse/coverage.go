@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,10 +11,16 @@ import (
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
-// Coverage returns the present coverage of a dataset at the head, a row per
-// partition that was ever told of.
-func (w *Warehouse) Coverage(ctx context.Context, table *schemas.Dataset, head schemas.Head) ([]schemas.Coverage, error) {
-	if head.Seq == 0 {
+// Coverage returns the present coverage of the datasets at their heads, a row
+// per partition that was ever told of, in one statement.
+func (w *Warehouse) Coverage(ctx context.Context, heads []schemas.Head) ([]schemas.Coverage, error) {
+	var at []string
+	for _, h := range heads {
+		if h.Seq > 0 {
+			at = append(at, fmt.Sprintf("(dataset = %s AND %s)", text(h.Dataset), below(h)))
+		}
+	}
+	if len(at) == 0 {
 		return nil, nil
 	}
 	b := schemas.NewBlock(schemas.CoverageTable.Dataset)
@@ -21,16 +28,16 @@ func (w *Warehouse) Coverage(ctx context.Context, table *schemas.Dataset, head s
 	for i, c := range schemas.CoverageTable.Columns {
 		columns[i] = vectorColumn(c, &b.Cols[i])
 	}
-	rest := fmt.Sprintf("FROM (SELECT * FROM %s WHERE %s AND dataset = %s ORDER BY partition_id, seq DESC LIMIT 1 BY partition_id)",
-		w.layout.object(coverageName), below(head), text(table.Name))
+	rest := fmt.Sprintf("FROM (SELECT * FROM %s WHERE %s ORDER BY tenant_id, dataset, partition_id, seq DESC LIMIT 1 BY tenant_id, dataset, partition_id)",
+		w.layout.object(coverageName), strings.Join(at, " OR "))
 	err := w.read(ctx, columns, rest, nil, func(rows int) error { b.N += rows; return nil })
 	if err != nil {
-		return nil, fmt.Errorf("read the coverage of %s of tenant %s: %w", table.Name, head.Tenant, err)
+		return nil, fmt.Errorf("read the coverage of tenant %s: %w", heads[0].Tenant, err)
 	}
 	list := make([]schemas.Coverage, b.N)
 	for i := range list {
 		if list[i], err = coverageRow(b, i); err != nil {
-			return nil, fmt.Errorf("read the coverage of %s of tenant %s: %w", table.Name, head.Tenant, err)
+			return nil, fmt.Errorf("read the coverage of tenant %s: %w", heads[0].Tenant, err)
 		}
 	}
 	return list, nil

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/sitedrift/sitedrift/schemas"
-	"github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
 // TestReadsAtOnce begins more reads than there are connections, so that some of
@@ -18,7 +17,7 @@ func TestReadsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, err := w.Coverage(t.Context(), confluence.Spaces.Dataset, schemas.Head{Tenant: "acme", Dataset: "spaces", Seq: 1}); err != nil {
+			if _, err := w.Coverage(t.Context(), []schemas.Head{{Tenant: "acme", Dataset: "spaces", Seq: 1}}); err != nil {
 				t.Error(err)
 			}
 		})
