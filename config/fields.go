@@ -94,7 +94,7 @@ func tenant(c *Config, i int) []field {
 		section("schedules", "Schedules of this tenant, in place of the general ones.",
 			override(t.Schedules)...),
 		section("limits", "Limits of this tenant, in place of the general ones.",
-			number("requests_per_second", &t.Limits.RequestsPerSecond, 0.01, 1000, "").example("5"),
+			number("requests_per_second", &t.Limits.RequestsPerSecond, 0.01, 100_000, "").example("5"),
 			number("removal_share", &t.Limits.RemovalShare, 0.001, 1, "").example("0.5"),
 			integer("removal_rows", &t.Limits.RemovalRows, 1, 1_000_000_000, "").example("100"),
 		),
@@ -127,7 +127,7 @@ func limits(l *Limits) []field {
 	return []field{
 		integer("concurrency", &l.Concurrency, 1, 1024, "Runs at once in this process."),
 		integer("tenant_concurrency", &l.TenantConcurrency, 1, 64, "Requests at once to one site."),
-		number("requests_per_second", &l.RequestsPerSecond, 0.01, 1000, "Requests per second to one site."),
+		number("requests_per_second", &l.RequestsPerSecond, 0.01, 100_000, "Requests per second to one site."),
 		integer("points_per_hour", &l.PointsPerHour, 0, 1_000_000_000,
 			"Share of the app's hourly points at Atlassian, which all its tenants draw from. 0 keeps no budget."),
 		number("removal_share", &l.RemovalShare, 0.001, 1,

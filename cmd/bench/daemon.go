@@ -74,7 +74,7 @@ oauth: {client_id: {{.ClientID}}, client_secret: "file:{{.Dir}}/secret"}
 endpoints: {auth: "{{.Auth}}", api: "{{.API}}"}
 schedules: {posture: off, inventory: off, audit: off}
 # Nothing here waits for the site's sake: what is measured is the work.
-limits: {requests_per_second: 1000, points_per_hour: 0}
+limits: {requests_per_second: 100000, points_per_hour: 0}
 server: {metrics: off}
 tenants:
 {{- range .Tenants}}

@@ -121,7 +121,7 @@ func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRu
 		if err != nil {
 			return runs, err
 		}
-		run, err := a.scheduler.RunNow(ctx, job, func(p collector.Progress) { emit(p) })
+		run, err := a.scheduler.RunNow(ctx, job, seldom(a.out.now, emit))
 		s := syncRun{Run: showRun(run), Coverage: []coverageShown{}}
 		if err != nil {
 			s.Error = err.Error()
@@ -135,6 +135,24 @@ func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRu
 		runs = append(runs, s)
 	}
 	return runs, nil
+}
+
+// progressEvery is how often a run tells how far it is: a site has thousands of
+// partitions, and nobody reads that fast.
+const progressEvery = 100 * time.Millisecond
+
+// seldom passes on the beginning and the end of each dataset, and in between
+// what is news after progressEvery.
+func seldom(now func() time.Time, emit func(any)) func(collector.Progress) {
+	var told time.Time
+	return func(p collector.Progress) {
+		t := now()
+		if p.Done > 0 && p.Done < p.Total && t.Sub(told) < progressEvery {
+			return
+		}
+		told = t
+		emit(p)
+	}
 }
 
 // takeJob gets the right to run a group now, waiting for a run under way.
