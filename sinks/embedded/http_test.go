@@ -88,6 +88,48 @@ func TestInsertForms(t *testing.T) {
 	}
 }
 
+// TestHeadsComeOnce: a result in several blocks has one head, whatever its format.
+func TestHeadsComeOnce(t *testing.T) {
+	e := enginetest.Shared(t)
+	for _, format := range []string{"CSVWithNames", "TSVWithNames", "JSONCompactEachRowWithNames"} {
+		if got := run(t, e, "SELECT number AS n FROM numbers(4) SETTINGS max_block_size = 1 FORMAT "+format); strings.Count(got, "n") != 1 {
+			t.Errorf("%s: %q", format, got)
+		}
+	}
+	if got := run(t, e, "SELECT number AS n FROM numbers(3) SETTINGS max_block_size = 1 FORMAT JSONCompact"); strings.Count(got, `"meta"`) != 1 {
+		t.Errorf("JSONCompact: %s", got)
+	}
+}
+
+// TestBatchesOfAnyWidth: Native rows begin with the number of columns, which may
+// be a byte that reads as white space.
+func TestBatchesOfAnyWidth(t *testing.T) {
+	e := enginetest.Shared(t)
+	conn := enginetest.Open(t, e)
+	for width := 8; width <= 33; width++ {
+		var columns, names []string
+		var values []any
+		for i := range width {
+			columns, names, values = append(columns, fmt.Sprintf("`c%d` String", i)), append(names, fmt.Sprintf("`c%d`", i)), append(values, "x")
+		}
+		table := fmt.Sprintf("`sitedrift`.`wide%d`", width)
+		run(t, e, "CREATE TABLE "+table+" ("+strings.Join(columns, ", ")+") ENGINE = MergeTree ORDER BY c0")
+		batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table+" ("+strings.Join(names, ", ")+")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := batch.Append(values...); err != nil {
+			t.Fatal(err)
+		}
+		if err := batch.Send(); err != nil {
+			t.Errorf("%d columns: %v", width, err)
+		}
+		if got := run(t, e, "SELECT count() FROM "+table); got != "1" {
+			t.Errorf("%d columns: %s rows", width, got)
+		}
+	}
+}
+
 func TestSessions(t *testing.T) {
 	e := enginetest.Shared(t)
 	in := func(id string, more ...string) url.Values {

@@ -183,7 +183,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 	}
 	defer s.killOnDisconnect(ctx, id+" ")()
 	if rq.insert != nil {
-		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.body)
+		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.insert.whole(rq.body))
 		if err != nil {
 			fail(w, err)
 			return
@@ -193,7 +193,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	run := ses.Query
-	if streams(rq.sql) && !rq.waitForEnd {
+	if streams(rq.sql, rq.format) && !rq.waitForEnd {
 		run = ses.Stream
 	}
 	st, err := run(rq.sql, rq.format, rq.params, func(b []byte) error {

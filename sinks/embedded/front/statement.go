@@ -1,6 +1,11 @@
 package front
 
-import "strings"
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"strings"
+)
 
 // insertData describes an INSERT statement that takes encoded rows from the request body.
 type insertData struct {
@@ -67,14 +72,54 @@ func formatClause(sql string, format token) (insertData, bool) {
 	return insertData{statement: sql[:format.start], format: sql[name:stop], offset: at}, true
 }
 
-// streams tells whether the engine can give the statement's result while it runs: it refuses that for all but
-// SELECT.
-func streams(sql string) bool {
+// pieceable are the formats of which pieces, one after the other, are the whole: the engine formats each block of a
+// stream on its own, so a format with a head or a frame would have it once a block.
+var pieceable = map[string]bool{
+	"native": true, "rowbinary": true, "tabseparated": true, "tsv": true, "tabseparatedraw": true, "tsvraw": true, "csv": true,
+	"jsoneachrow": true, "jsonlines": true, "ndjson": true, "jsoncompacteachrow": true, "jsonstringseachrow": true, "lineasstring": true, "rawblob": true,
+}
+
+// streams tells whether the statement's result can be given while it runs: the engine refuses that for all but
+// SELECT, and the format must bear it.
+func streams(sql, format string) bool {
 	switch keyword(sql) {
 	case "SELECT", "WITH", "FROM", "(":
-		return true
+		return pieceable[strings.ToLower(resultFormat(sql, format))]
 	}
 	return false
+}
+
+// resultFormat is the format that the statement names at its end, or the one that it gets otherwise.
+func resultFormat(sql, otherwise string) string {
+	depth, behind := 0, false
+	for t := range tokens(sql) {
+		text := sql[t.start:t.end]
+		switch {
+		case t.kind == kindMark && text == "(":
+			depth++
+		case t.kind == kindMark && text == ")":
+			depth--
+		case t.kind == kindWord && behind:
+			otherwise = text
+		}
+		behind = t.kind == kindWord && depth == 0 && strings.EqualFold(text, "FORMAT")
+	}
+	return otherwise
+}
+
+// whole protects the first byte of Native rows. The engine's parser of INSERT takes white space behind the format's
+// name for its own, and the number of columns, which comes first, may be one (a tab for 9 columns). A number of two
+// bytes says the same and is no white space.
+func (d insertData) whole(body io.Reader) io.Reader {
+	if !strings.EqualFold(d.format, "Native") {
+		return body
+	}
+	rows := bufio.NewReader(body)
+	if first, err := rows.Peek(1); err == nil && strings.IndexByte(" \t\n\v\f\r", first[0]) >= 0 {
+		_, _ = rows.Discard(1) // it was peeked
+		return io.MultiReader(bytes.NewReader([]byte{first[0] | 0x80, 0}), rows)
+	}
+	return rows
 }
 
 // keyword is the statement's first word in upper case, or the punctuation it begins with.
