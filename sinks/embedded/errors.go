@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // ErrNotBuilt is returned by Start and told by RunChild where the engine is not part of the build.
@@ -41,6 +42,9 @@ type ListenError struct {
 }
 
 func (e *ListenError) Error() string {
+	if errors.Is(e.Err, syscall.EADDRINUSE) {
+		return fmt.Sprintf("embedded engine: cannot serve SQL on %s: another program has this port; stop it, or choose another port", e.Addr)
+	}
 	return fmt.Sprintf("embedded engine: cannot serve HTTP on %s: %v", e.Addr, e.Err)
 }
 

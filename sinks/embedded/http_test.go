@@ -4,16 +4,20 @@ package embedded_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
@@ -101,31 +105,34 @@ func TestHeadsComeOnce(t *testing.T) {
 	}
 }
 
-// TestBatchesOfAnyWidth: Native rows begin with the number of columns, which may
-// be a byte that reads as white space.
-func TestBatchesOfAnyWidth(t *testing.T) {
+// TestRowsOfAnyWidth: Native rows begin with the number of columns, which may be a byte that reads as white space.
+func TestRowsOfAnyWidth(t *testing.T) {
 	e := enginetest.Shared(t)
 	conn := enginetest.Open(t, e)
-	for width := 8; width <= 33; width++ {
+	for _, width := range []int{8, 9, 10, 11, 12, 13, 32} {
 		var columns, names []string
-		var values []any
+		var rows proto.Input
 		for i := range width {
-			columns, names, values = append(columns, fmt.Sprintf("`c%d` String", i)), append(names, fmt.Sprintf("`c%d`", i)), append(values, "x")
+			value := &proto.ColStr{}
+			value.Append("x")
+			name := fmt.Sprintf("c%d", i)
+			columns, names, rows = append(columns, "`"+name+"` String"), append(names, "`"+name+"`"), append(rows, proto.InputColumn{Name: name, Data: value})
+		}
+		var block proto.Buffer
+		if err := (proto.Block{Columns: width, Rows: 1}).EncodeRawBlock(&block, 0, rows); err != nil {
+			t.Fatal(err)
 		}
 		table := fmt.Sprintf("`sitedrift`.`wide%d`", width)
 		run(t, e, "CREATE TABLE "+table+" ("+strings.Join(columns, ", ")+") ENGINE = MergeTree ORDER BY c0")
-		batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+table+" ("+strings.Join(names, ", ")+")")
-		if err != nil {
-			t.Fatal(err)
+		const lengths = 40
+		for pad := range lengths {
+			sql := "INSERT INTO " + table + strings.Repeat(" ", pad) + " (" + strings.Join(names, ", ") + ")"
+			if err := conn.InsertFormat(t.Context(), "Native", sql, bytes.NewReader(block.Buf)); err != nil {
+				t.Errorf("%d columns, %d spaces: %v", width, pad, err)
+			}
 		}
-		if err := batch.Append(values...); err != nil {
-			t.Fatal(err)
-		}
-		if err := batch.Send(); err != nil {
-			t.Errorf("%d columns: %v", width, err)
-		}
-		if got := run(t, e, "SELECT count() FROM "+table); got != "1" {
-			t.Errorf("%d columns: %s rows", width, got)
+		if got := run(t, e, "SELECT count() FROM "+table); got != strconv.Itoa(lengths) {
+			t.Errorf("%d columns: %s rows of %d", width, got, lengths)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -142,7 +143,8 @@ func (e *Engine) explain(c *child) error {
 	}
 	switch code := c.exitCode(); {
 	case code == exitLibrary:
-		return &LibraryError{e.library, "does not load: " + ce.Stderr}
+		reason := strings.TrimPrefix(strings.ReplaceAll(ce.Stderr, e.library+": ", ""), "load engine library ")
+		return &LibraryError{e.library, "does not load: " + strings.TrimRight(reason, "; ")}
 	case code == exitEngine && foreignLock(ce.Stderr):
 		return &InUseError{Dir: e.settings.Dir}
 	}

@@ -97,6 +97,20 @@ func checkReach(sql string) error {
 	return nil
 }
 
+// checkSingle refuses a second statement behind a semicolon, as a server does: the answers of both would run into
+// each other, and the checks of this package look at the first word of the text.
+func checkSingle(sql string) error {
+	ended := false
+	for t := range tokens(sql) {
+		end := t.kind == kindMark && sql[t.start] == ';'
+		if ended && !end {
+			return exception(62, "SYNTAX_ERROR", "Multi-statements are not allowed")
+		}
+		ended = ended || end
+	}
+	return nil
+}
+
 // checkReading refuses a statement that is no reading one. The engine's setting readonly does most of this, but
 // lets KILL and SYSTEM pass.
 func checkReading(sql string) error {

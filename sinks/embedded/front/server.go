@@ -150,7 +150,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	defer rq.close()
-	err = checkReach(rq.text())
+	err = checkSingle(rq.text())
+	if err == nil {
+		err = checkReach(rq.text())
+	}
 	if err == nil && rq.reading {
 		err = checkReading(rq.text())
 	}
@@ -183,7 +186,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 	}
 	defer s.killOnDisconnect(ctx, id+" ")()
 	if rq.insert != nil {
-		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.insert.whole(rq.body))
+		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.body)
 		if err != nil {
 			fail(w, err)
 			return

@@ -1,11 +1,6 @@
 package front
 
-import (
-	"bufio"
-	"bytes"
-	"io"
-	"strings"
-)
+import "strings"
 
 // insertData describes an INSERT statement that takes encoded rows from the request body.
 type insertData struct {
@@ -105,21 +100,6 @@ func resultFormat(sql, otherwise string) string {
 		behind = t.kind == kindWord && depth == 0 && strings.EqualFold(text, "FORMAT")
 	}
 	return otherwise
-}
-
-// whole protects the first byte of Native rows. The engine's parser of INSERT takes white space behind the format's
-// name for its own, and the number of columns, which comes first, may be one (a tab for 9 columns). A number of two
-// bytes says the same and is no white space.
-func (d insertData) whole(body io.Reader) io.Reader {
-	if !strings.EqualFold(d.format, "Native") {
-		return body
-	}
-	rows := bufio.NewReader(body)
-	if first, err := rows.Peek(1); err == nil && strings.IndexByte(" \t\n\v\f\r", first[0]) >= 0 {
-		_, _ = rows.Discard(1) // it was peeked
-		return io.MultiReader(bytes.NewReader([]byte{first[0] | 0x80, 0}), rows)
-	}
-	return rows
 }
 
 // keyword is the statement's first word in upper case, or the punctuation it begins with.
