@@ -61,10 +61,19 @@ func Load(path string, checks Checks) (*Config, error) {
 	return parse(path, src, checks)
 }
 
+// missingError is the path of a file that does not exist.
+type missingError string
+
+func (e missingError) Error() string {
+	return "configuration file " + string(e) + " does not exist: create it, or name another with --config or SITEDRIFT_CONFIG"
+}
+
+func (missingError) Unwrap() error { return fs.ErrNotExist }
+
 func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("configuration file %s does not exist: create it, or name another with --config or SITEDRIFT_CONFIG: %w", path, fs.ErrNotExist)
+		return nil, missingError(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open configuration file: %w", err)

@@ -54,6 +54,9 @@ func (s *Source) readError(table *schemas.Dataset, section string, err error) er
 		}
 	case httpx.ClassNotFound:
 		r.State, r.Unlock = schemas.CoverageForbidden, s.needsRight(table, section) // v2 hides a missing right behind 404
+		if table.PartitionColumn == "" || len(table.Sections) > 0 {                 // asked of the site, not of one space or group of it
+			r.Unlock += "; if the site was deleted or moved: sitedrift tenants pause " + s.tenant
+		}
 		if section == sectionRoleMode {
 			r.State, r.Unlock = schemas.CoverageNotExposed, ""
 		}

@@ -203,7 +203,7 @@ func (p *Pending) finish(ctx context.Context, q url.Values) (Result, error) {
 			detail += " (" + clean(d) + ")"
 		}
 		if code == "access_denied" {
-			return Result{}, fmt.Errorf("tenant %s: %w: the person pressed Cancel or may not grant: %s", p.req.Tenant, ErrConsentDenied, detail)
+			return Result{}, fmt.Errorf("tenant %s: %w: the person pressed Cancel or may not grant: %s; nothing was stored: run sitedrift connect --tenant %s again", p.req.Tenant, ErrConsentDenied, detail, p.req.Tenant)
 		}
 		return Result{}, &Error{Class: ErrClientConfig, Op: "ask for consent", Tenant: p.req.Tenant, Kind: p.consent.Provider.kind(), Code: detail,
 			Hint: "check the app's scopes and redirect URL"}

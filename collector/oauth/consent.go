@@ -93,7 +93,7 @@ func (c *Consent) ImportRefreshToken(ctx context.Context, req Request, tokens *T
 		return Result{}, err
 	}
 	if old.State == collector.CredentialOK && !replace {
-		return Result{}, fmt.Errorf("%s of tenant %s: a working grant is stored already; say that it shall be replaced, or leave it", op, req.Tenant)
+		return Result{}, fmt.Errorf("%s of tenant %s: a working grant is stored already; add --replace to put this one in its place, or leave it", op, req.Tenant)
 	}
 	if strings.TrimSpace(refresh.Reveal()) == "" {
 		return Result{}, fmt.Errorf("%s of tenant %s: it is empty", op, req.Tenant)
