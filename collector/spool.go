@@ -44,28 +44,18 @@ func newSpool(table *schemas.Dataset, dir string, budget *spoolBudget) *spool {
 // add takes the block over. The caller must not touch it again unless add
 // returns it emptied for reuse.
 func (s *spool) add(b *schemas.Block) (reuse *schemas.Block, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if b.N == 0 {
 		return b, nil
 	}
-	s.rows += int64(b.N)
-	size := int64(b.Size())
-	if s.file == nil && s.budget.left.Add(-size) >= 0 {
-		s.taken += size
-		s.held = append(s.held, b)
-		return schemas.NewBlock(s.table), nil
+	if held, err := s.hold(b); held || err != nil {
+		return b.Next(), err
 	}
-	if s.file == nil {
-		s.budget.left.Add(size)
-		if s.file, err = unnamedFile(s.dir); err != nil {
-			return nil, fmt.Errorf("spool rows of %s: %w", s.table.Name, err)
-		}
-	}
-	data, err := b.MarshalBinary()
+	data, err := b.MarshalBinary() // not under the lock: other workers encode as well
 	if err != nil {
 		return nil, fmt.Errorf("spool rows of %s: %w", s.table.Name, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	frame := binary.BigEndian.AppendUint64(make([]byte, 0, 8), uint64(len(data)))
 	for _, part := range [][]byte{frame, data} {
 		if _, err := s.file.WriteAt(part, s.size); err != nil {
@@ -75,6 +65,27 @@ func (s *spool) add(b *schemas.Block) (reuse *schemas.Block, err error) {
 	}
 	b.Reset()
 	return b, nil
+}
+
+// hold keeps the block in memory if there is room. If not, there is a file for it.
+func (s *spool) hold(b *schemas.Block) (held bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows += int64(b.N)
+	if s.file != nil {
+		return false, nil
+	}
+	size := int64(b.Size())
+	if s.budget.left.Add(-size) >= 0 {
+		s.taken += size
+		s.held = append(s.held, b)
+		return true, nil
+	}
+	s.budget.left.Add(size)
+	if s.file, err = unnamedFile(s.dir); err != nil {
+		return false, fmt.Errorf("spool rows of %s: %w", s.table.Name, err)
+	}
+	return false, nil
 }
 
 // unnamedFile creates a file and takes its name away at once.

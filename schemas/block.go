@@ -55,6 +55,19 @@ func NewBlock(d *Dataset) *Block {
 	return b
 }
 
+// Next returns an empty block of the same table with room for about as many
+// rows as b holds, so that filling it moves no memory around.
+func (b *Block) Next() *Block {
+	n := &Block{
+		Table: b.Table, Partition: b.Partition.next(), Cols: make([]Vector, len(b.Cols)), FirstSeen: make([]int64, 0, len(b.FirstSeen)),
+		Keys: make([]byte, 0, len(b.Keys)), Hashes: make([]byte, 0, len(b.Hashes)), Ops: make([]byte, 0, len(b.Ops)),
+	}
+	for i := range b.Cols {
+		n.Cols[i] = b.Cols[i].next()
+	}
+	return n
+}
+
 // Reset drops the rows and keeps the memory.
 func (b *Block) Reset() {
 	b.N, b.Keys, b.Hashes, b.Ops, b.FirstSeen = 0, b.Keys[:0], b.Hashes[:0], b.Ops[:0], b.FirstSeen[:0]

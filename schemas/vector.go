@@ -35,6 +35,15 @@ func (v *Vector) Size() int {
 	return len(v.Nulls) + 8*len(v.Ints) + len(v.Bytes) + 4*len(v.Ends) + 4*len(v.Sets)
 }
 
+// next is an empty vector with room for about as many values. Texts differ in
+// length, so theirs is a little more.
+func (v *Vector) next() Vector {
+	return Vector{
+		Kind: v.Kind, Ints: make([]int64, 0, len(v.Ints)), Bytes: make([]byte, 0, len(v.Bytes)+len(v.Bytes)/32),
+		Ends: make([]uint32, 0, len(v.Ends)), Sets: make([]uint32, 0, len(v.Sets)),
+	}
+}
+
 // Reset drops the values and keeps the memory.
 func (v *Vector) Reset() {
 	v.Nulls, v.Ints, v.Bytes, v.Ends, v.Sets = v.Nulls[:0], v.Ints[:0], v.Bytes[:0], v.Ends[:0], v.Sets[:0]

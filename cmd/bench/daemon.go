@@ -215,8 +215,20 @@ type cost struct {
 	cpu        time.Duration // of the daemon
 	engine     time.Duration // CPU of the engine, its child
 	peak       float64       // MiB that the daemon had resident at most, since its start
-	runs       []schemas.Run
+	site       time.Duration // CPU of this process, which serves the site
+	runs       []shownRun
 	afterwards time.Duration // from the end of the last run's reading to the end of the command
+}
+
+// shownRun is a run as sync prints it, as far as it is needed here.
+type shownRun struct {
+	Tenant    string          `json:"tenant_id"`
+	Group     string          `json:"dataset_group"`
+	Seq       uint64          `json:"seq"`
+	Outcome   schemas.Outcome `json:"outcome"`
+	StartedAt time.Time       `json:"started_at"`
+	EndedAt   time.Time       `json:"ended_at"`
+	RowsRead  int64           `json:"rows_read"`
 }
 
 // rows is the number of rows that the runs read.
@@ -239,6 +251,10 @@ func (in *installation) sync(ctx context.Context, outcome schemas.Outcome, tenan
 	if err != nil {
 		return c, err
 	}
+	site, err := ownCPU()
+	if err != nil {
+		return c, err
+	}
 	in.toggleProfile()
 	engine, start := childrenCPU(pid), time.Now()
 	answer, err := in.command(ctx, args...)
@@ -251,12 +267,16 @@ func (in *installation) sync(ctx context.Context, outcome schemas.Outcome, tenan
 	if err != nil {
 		return c, err
 	}
+	if c.site, err = ownCPU(); err != nil {
+		return c, err
+	}
+	c.site -= site
 	c.wall, c.cpu, c.engine = end.Sub(start), after.cpu-before.cpu, childrenCPU(pid)-engine
 	if c.peak, err = peakMiB(pid); err != nil {
 		return c, err
 	}
 	var list []struct {
-		Run schemas.Run `json:"run"`
+		Run shownRun `json:"run"`
 	}
 	if err := json.Unmarshal(answer, &list); err != nil {
 		return c, fmt.Errorf("the answer of sync is not understood: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
 
 	"github.com/sitedrift/sitedrift/collector/diff"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -28,7 +29,7 @@ type stored struct {
 }
 
 // measureStored opens the warehouse of a daemon that has ended.
-func measureStored(ctx context.Context, binary, dir string, run schemas.Run) (s stored, err error) {
+func measureStored(ctx context.Context, binary, dir string, run shownRun) (s stored, err error) {
 	engine, err := embedded.Start(ctx, embedded.Settings{Dir: filepath.Join(dir, "data"), Command: []string{binary, "engine"}, MaxMemoryBytes: 2 << 30})
 	if err != nil {
 		return s, err
@@ -37,7 +38,7 @@ func measureStored(ctx context.Context, binary, dir string, run schemas.Run) (s 
 	if s.native, err = native(ctx, engine.Options(), filepath.Join(dir, "rows.native")); err != nil {
 		return s, err
 	}
-	warehouse, err := clickhouse.Open(ctx, clickhouse.Settings{Options: engine.Options(), Datasets: datasets.All(), Installation: run.RunID})
+	warehouse, err := clickhouse.Open(ctx, clickhouse.Settings{Options: engine.Options(), Datasets: datasets.All(), Installation: uuid.New()})
 	if err != nil {
 		return s, err
 	}
@@ -97,7 +98,7 @@ func export(ctx context.Context, conn driver.Conn, table, file string) (err erro
 
 // compare reads the baseline of the rows that the run wrote, as a run does, and
 // then compares it with the same rows once more.
-func compare(ctx context.Context, w *clickhouse.Warehouse, run schemas.Run, s *stored) error {
+func compare(ctx context.Context, w *clickhouse.Warehouse, run shownRun, s *stored) error {
 	table := datasets.SpacePermissions.Dataset
 	head := schemas.Head{Tenant: run.Tenant, Dataset: table.Name, Group: table.Group, Seq: run.Seq}
 	type part struct {

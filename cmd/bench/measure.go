@@ -164,6 +164,8 @@ func largeFigures(rounds []round) []figure {
 		{name: "first_snapshot_wall", unit: "s", value: over(func(r round) float64 { return second(r.first.wall) })},
 		{name: "first_snapshot_cpu", unit: "s", value: over(func(r round) float64 { return second(r.first.cpu) })},
 		{name: "first_snapshot_engine_cpu", unit: "s", value: over(func(r round) float64 { return second(r.first.engine) })},
+		{name: "first_snapshot_publish", unit: "s", value: over(func(r round) float64 { return second(r.first.afterwards) })},
+		{name: "first_snapshot_site_cpu", unit: "s", value: over(func(r round) float64 { return second(r.first.site) })},
 		{name: "first_snapshot_rate", unit: "rows/s", value: over(func(r round) float64 { return float64(r.first.rows()) / second(r.first.wall) })},
 		{name: "noop_wall", unit: "s", value: over(func(r round) float64 { return second(r.noop.wall) })},
 		{name: "noop_cpu", unit: "s", value: over(func(r round) float64 { return second(r.noop.cpu) })},
