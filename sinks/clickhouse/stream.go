@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"sync"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -13,7 +12,7 @@ import (
 )
 
 // rowsPerBlock bounds the rows of a Native block, and with it the memory of an
-// insert on this side: one encoded block at a time.
+// insert on this side: two encoded blocks at a time.
 const rowsPerBlock = 65_536
 
 // source is a stream of blocks and how to encode them.
@@ -22,109 +21,140 @@ type source struct {
 	blocks  schemas.Blocks
 }
 
-// insertReader turns streams of blocks into the body of one insert. The HTTP
-// transport may still be reading when the request has already failed, hence the
-// lock. An error of a source aborts the request: the server gets a cut body and
-// inserts nothing of it.
+// insertReader turns streams of blocks into the body of one insert. A goroutine
+// encodes one block ahead, so that neither side waits for the other's work. An
+// error of a source aborts the request: the server gets a cut body and inserts
+// nothing of it.
 type insertReader struct {
-	mu      sync.Mutex
-	sources []source
-	next    func() (*schemas.Block, error, bool)
-	stop    func()
-	block   *schemas.Block
-	done    int // rows of block that are encoded
-	buf     proto.Buffer
+	ready chan encoded       // closed at the end of the sources
+	free  chan *proto.Buffer // to encode into
+	over  chan struct{}      // closed by Close
+	ended chan struct{}      // closed by the goroutine
+
+	mu      sync.Mutex // the transport may still read when the request has already failed
+	current *proto.Buffer
 	unread  []byte
-	ended   bool  // all rows are encoded
-	err     error // why there is no more; never io.EOF
+	err     error
 }
 
-// newInsertReader reads up to the first row. It returns nil when there is none:
-// an empty insert is no insert.
+// encoded is a Native block, or the error that ends the stream.
+type encoded struct {
+	buf *proto.Buffer
+	err error
+}
+
+// newInsertReader encodes up to the first row. It returns nil when there is
+// none: an empty insert is no insert.
 func newInsertReader(sources []source) (*insertReader, error) {
-	r := &insertReader{sources: sources}
-	r.fill()
-	if r.ended {
+	r := &insertReader{ready: make(chan encoded), free: make(chan *proto.Buffer, 2), over: make(chan struct{}), ended: make(chan struct{})}
+	r.free <- new(proto.Buffer)
+	r.free <- new(proto.Buffer)
+	go func() {
+		defer close(r.ended)
+		defer close(r.ready)
+		r.encode(sources)
+	}()
+	r.next()
+	if r.err == nil {
+		return r, nil
+	}
+	err := r.err
+	_ = r.Close()
+	if err == io.EOF {
 		return nil, nil
 	}
-	if r.err != nil {
-		return nil, r.err
+	return nil, err
+}
+
+// encode hands over block after block until the sources or the insert are over.
+func (r *insertReader) encode(sources []source) {
+	defer func() {
+		if p := recover(); p != nil { // Invariant 7: it ends this run, not the process
+			r.offer(encoded{err: fmt.Errorf("panic while rows were encoded: %v", p)})
+		}
+	}()
+	for _, s := range sources {
+		for block, err := range s.blocks {
+			if err == nil {
+				// A column of the wrong length would end the process here.
+				err = checkBlock(block)
+			}
+			if err != nil {
+				r.offer(encoded{err: err})
+				return
+			}
+			for from := 0; from < block.N; from += rowsPerBlock {
+				select {
+				case buf := <-r.free:
+					buf.Reset()
+					encode(buf, s.columns, block, from, min(block.N, from+rowsPerBlock))
+					if !r.offer(encoded{buf: buf}) {
+						return
+					}
+				case <-r.over:
+					return
+				}
+			}
+		}
 	}
-	return r, nil
+}
+
+func (r *insertReader) offer(e encoded) bool {
+	select {
+	case r.ready <- e:
+		return true
+	case <-r.over:
+		return false
+	}
 }
 
 func (r *insertReader) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.unread) == 0 {
-		r.fill()
+		r.next()
 	}
-	switch {
-	case r.err != nil:
+	if r.err != nil {
 		return 0, r.err
-	case r.ended:
-		return 0, io.EOF
 	}
 	n := copy(p, r.unread)
 	r.unread = r.unread[n:]
 	return n, nil
 }
 
+// next takes the next block. It leaves either bytes or an error.
+func (r *insertReader) next() {
+	if r.err != nil {
+		return
+	}
+	if r.current != nil {
+		r.free <- r.current // there is room for both
+		r.current = nil
+	}
+	switch e, ok := <-r.ready; {
+	case !ok:
+		r.err = io.EOF
+	case e.err != nil:
+		r.err = e.err
+	default:
+		r.current, r.unread = e.buf, e.buf.Buf
+	}
+}
+
 // Close ends the sources. No source is read afterwards.
 func (r *insertReader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stop != nil {
-		r.stop()
+	select {
+	case <-r.over:
+	default:
+		close(r.over)
 	}
-	r.stop, r.next, r.sources = nil, nil, nil
+	<-r.ended
 	if r.err == nil {
 		r.err = errors.New("the insert is over")
 	}
 	return nil
-}
-
-// fill encodes the next rows. Every way out leaves rows, the end, or an error.
-func (r *insertReader) fill() {
-	for r.err == nil && !r.ended {
-		if r.block != nil && r.done < r.block.N {
-			to := min(r.block.N, r.done+rowsPerBlock)
-			r.buf.Reset()
-			encode(&r.buf, r.sources[0].columns, r.block, r.done, to)
-			r.done, r.unread = to, r.buf.Buf
-			return
-		}
-		r.advance()
-	}
-}
-
-// advance takes the next block of the current source, or the next source.
-func (r *insertReader) advance() {
-	r.block, r.done = nil, 0
-	if len(r.sources) == 0 {
-		r.ended = true
-		return
-	}
-	if r.next == nil {
-		r.next, r.stop = iter.Pull2(r.sources[0].blocks)
-	}
-	block, err, ok := r.next()
-	switch {
-	case errors.Is(err, io.EOF):
-		// Passed on as it is, it would end the body as if all were there.
-		r.err = fmt.Errorf("the rows end early: %v", err) //nolint:errorlint // it must not be io.EOF
-	case err != nil:
-		r.err = err
-	case !ok:
-		r.stop()
-		r.next, r.stop, r.sources = nil, nil, r.sources[1:]
-	default:
-		// Encoding runs in a goroutine of the HTTP transport, where a column
-		// of the wrong length would end the process.
-		if r.err = checkBlock(block); r.err == nil {
-			r.block = block
-		}
-	}
 }
 
 // checkBlock asks that all columns of a block are as long as the block says.
