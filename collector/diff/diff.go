@@ -53,7 +53,16 @@ func NewBaseline(n int) *Baseline {
 // cheapest.
 func (b *Baseline) Add(versions []schemas.BaselineKey) {
 	for _, v := range versions {
-		b.entries = append(b.entries, entry{key: v.Key, row: v.Row, seq: v.Seq, op: v.Op})
+		e := entry{key: v.Key, row: v.Row, seq: v.Seq, op: v.Op}
+		// Versions of an entity mostly come one after the other: a long history
+		// then takes the room of one version.
+		if n := len(b.entries); n > 0 && b.entries[n-1].key == v.Key {
+			if b.entries[n-1].seq < v.Seq {
+				b.entries[n-1] = e
+			}
+			continue
+		}
+		b.entries = append(b.entries, e)
 	}
 }
 
