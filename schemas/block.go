@@ -1,10 +1,6 @@
 package schemas
 
-import (
-	"bytes"
-	"encoding/gob"
-	"fmt"
-)
+import "fmt"
 
 // Op says what a stored version tells of its entity.
 type Op uint8
@@ -152,35 +148,4 @@ func (b *Block) cell(c, i int) string {
 		return b.Partition.Text(i)
 	}
 	return b.Cols[c].Display(i)
-}
-
-// blockBody is a Block without its table, for files.
-type blockBody struct {
-	N                 int
-	Partition         Vector
-	Keys, Hashes, Ops []byte
-	FirstSeen         []int64
-	Cols              []Vector
-}
-
-// MarshalBinary encodes the rows for a spool file of the same program.
-func (b *Block) MarshalBinary() ([]byte, error) {
-	var w bytes.Buffer
-	w.Grow(b.Size() + 1024)
-	err := gob.NewEncoder(&w).Encode(blockBody{b.N, b.Partition, b.Keys, b.Hashes, b.Ops, b.FirstSeen, b.Cols})
-	return w.Bytes(), err
-}
-
-// UnmarshalBinary decodes what MarshalBinary of the same table wrote, replacing
-// the rows of b.
-func (b *Block) UnmarshalBinary(data []byte) error {
-	var body blockBody
-	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&body); err != nil {
-		return fmt.Errorf("decode spooled rows of %s: %w", b.Table.Name, err)
-	}
-	if len(body.Cols) != len(b.Table.Columns) {
-		return fmt.Errorf("decode spooled rows of %s: %d columns, declared are %d", b.Table.Name, len(body.Cols), len(b.Table.Columns))
-	}
-	b.N, b.Partition, b.Keys, b.Hashes, b.Ops, b.FirstSeen, b.Cols = body.N, body.Partition, body.Keys, body.Hashes, body.Ops, body.FirstSeen, body.Cols
-	return nil
 }
