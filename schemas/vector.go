@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -197,10 +198,14 @@ func (v *Vector) AppendJSON(b []byte, i int) []byte {
 	}
 }
 
+// appendJSONText leaves <, > and & as they are: before and after are read by
+// people, and whoever puts them into a page has to escape them there.
 func appendJSONText(b []byte, s string) []byte {
-	text, err := json.Marshal(s)
-	if err != nil { // a string always marshals
+	w := bytes.NewBuffer(b)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil { // a string always encodes
 		panic(err)
 	}
-	return append(b, text...)
+	return bytes.TrimSuffix(w.Bytes(), []byte{'\n'})
 }
