@@ -449,11 +449,13 @@ func TestSpoolingToDiskChangesNothing(t *testing.T) {
 
 func inJSON(t *testing.T, s string) string {
 	t.Helper()
-	text, err := json.Marshal(s)
-	if err != nil {
+	var w strings.Builder
+	enc := json.NewEncoder(&w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return strings.TrimSpace(w.String())
 }
 
 func sqlQuote(s string) string {
