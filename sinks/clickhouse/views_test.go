@@ -208,6 +208,11 @@ func TestRunsAndTheirGates(t *testing.T) {
 	if got := ask(t, w, "SELECT seq, outcome, error FROM runs ORDER BY seq"); !cmp.Equal(got, [][]string{{"1", "failed", "it's \x00 over"}, {"2", "no_change", "it's \x00 over"}, {"3", "no_change", "it's \x00 over"}}) {
 		t.Errorf("runs: %q", got)
 	}
+	// The process died between the row of attempt 3 and the end of it, and in attempt 5.
+	runs(alone(3, schemas.OutcomeAbandoned), alone(5, schemas.OutcomeAbandoned))
+	if got := ask(t, w, "SELECT seq, outcome FROM runs WHERE seq > 2 ORDER BY seq"); !cmp.Equal(got, [][]string{{"3", "no_change"}, {"5", "abandoned"}}) {
+		t.Errorf("runs that were cut off: %q", got)
+	}
 	gated := alone(4, schemas.OutcomeChanged)
 	gated.Gate = "spaces"
 	if err := w.Runs(t.Context(), []schemas.Run{gated}); err == nil {

@@ -129,31 +129,31 @@ SELECT
     v.`run_id` AS `run_id`,
     v.`tenant_id` AS `tenant_id`,
     v.`dataset_group` AS `dataset_group`,
-    v.`seq` AS `seq`,
-    v.`outcome` AS `outcome`,
-    v.`trigger` AS `trigger`,
+    argMin(v.`seq`, v.outcome = 'abandoned') AS `seq`,
+    argMin(v.`outcome`, v.outcome = 'abandoned') AS `outcome`,
+    argMin(v.`trigger`, v.outcome = 'abandoned') AS `trigger`,
     v.`started_at` AS `started_at`,
-    v.`ended_at` AS `ended_at`,
-    v.`datasets` AS `datasets`,
-    v.`complete` AS `complete`,
-    v.`gate` AS `gate`,
-    v.`api_calls` AS `api_calls`,
-    v.`retries` AS `retries`,
-    v.`throttled` AS `throttled`,
-    v.`points` AS `points`,
-    v.`bytes` AS `bytes`,
-    v.`rows_read` AS `rows_read`,
-    v.`rows_written` AS `rows_written`,
-    v.`added` AS `added`,
-    v.`changed` AS `changed`,
-    v.`removed` AS `removed`,
-    v.`vanished` AS `vanished`,
-    v.`incomplete` AS `incomplete`,
-    v.`error` AS `error`
+    argMin(v.`ended_at`, v.outcome = 'abandoned') AS `ended_at`,
+    argMin(v.`datasets`, v.outcome = 'abandoned') AS `datasets`,
+    argMin(v.`complete`, v.outcome = 'abandoned') AS `complete`,
+    argMin(v.`gate`, v.outcome = 'abandoned') AS `gate`,
+    argMin(v.`api_calls`, v.outcome = 'abandoned') AS `api_calls`,
+    argMin(v.`retries`, v.outcome = 'abandoned') AS `retries`,
+    argMin(v.`throttled`, v.outcome = 'abandoned') AS `throttled`,
+    argMin(v.`points`, v.outcome = 'abandoned') AS `points`,
+    argMin(v.`bytes`, v.outcome = 'abandoned') AS `bytes`,
+    argMin(v.`rows_read`, v.outcome = 'abandoned') AS `rows_read`,
+    argMin(v.`rows_written`, v.outcome = 'abandoned') AS `rows_written`,
+    argMin(v.`added`, v.outcome = 'abandoned') AS `added`,
+    argMin(v.`changed`, v.outcome = 'abandoned') AS `changed`,
+    argMin(v.`removed`, v.outcome = 'abandoned') AS `removed`,
+    argMin(v.`vanished`, v.outcome = 'abandoned') AS `vanished`,
+    argMin(v.`incomplete`, v.outcome = 'abandoned') AS `incomplete`,
+    argMin(v.`error`, v.outcome = 'abandoned') AS `error`
 FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL) AS h
 RIGHT JOIN (SELECT * FROM `sitedrift`.`runs_log`) AS v ON v.tenant_id = h.tenant_id AND v.gate = h.dataset
 WHERE v.gate = '' OR (v.seq <= h.committed_seq AND NOT has(h.void, v.seq))
-LIMIT 1 BY v.tenant_id, v.run_id, v.seq
+GROUP BY v.tenant_id, v.dataset_group, v.started_at, v.run_id
 COMMENT 'Every run with its outcome, cost and counts.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`tiles`
