@@ -14,17 +14,23 @@ import (
 type Recorder struct {
 	sinks []Sink
 	every time.Duration
+	last  time.Time // when the insert before began; only Serve uses it
 	queue chan recorded
 }
+
+// burst is for how long rows are gathered when there was no insert for a while:
+// groups of one tenant, and tenants on one schedule, end together.
+const burst = 20 * time.Millisecond
 
 type recorded struct {
 	run  schemas.Run
 	done chan<- error
 }
 
-// NewRecorder returns a Recorder that gathers rows for the given time before it
-// writes them; zero writes as soon as the insert before has ended. Serve must
-// be running.
+// NewRecorder returns a Recorder that makes at most one insert in the given
+// time, and gathers rows meanwhile; zero writes as soon as the insert before has
+// ended. A row that comes after a quiet time is written almost at once, since
+// somebody may be waiting for the run. Serve must be running.
 func NewRecorder(every time.Duration, sinks ...Sink) *Recorder {
 	return &Recorder{sinks: sinks, every: every, queue: make(chan recorded)}
 }
@@ -50,7 +56,9 @@ func (r *Recorder) Serve(ctx context.Context) {
 	for {
 		select {
 		case first := <-r.queue:
-			r.write(ctx, r.gather(ctx, first))
+			batch := r.gather(ctx, first)
+			r.last = time.Now()
+			r.write(ctx, batch)
 		case <-ctx.Done():
 			return
 		}
@@ -59,7 +67,7 @@ func (r *Recorder) Serve(ctx context.Context) {
 
 func (r *Recorder) gather(ctx context.Context, first recorded) []recorded {
 	batch := []recorded{first}
-	timer := time.NewTimer(r.every)
+	timer := time.NewTimer(max(min(r.every, burst), r.every-time.Since(r.last)))
 	defer timer.Stop()
 	for {
 		select {
