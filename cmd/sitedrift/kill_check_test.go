@@ -111,8 +111,14 @@ type killRun struct {
 	written, added, changed, ended int
 }
 
+// runs are the rows of runs. A run whose row was stored and that was then cut off
+// must not be told of as cut off.
 func (d *daemon) runs(t *testing.T) (all []killRun) {
 	t.Helper()
+	for _, r := range d.mustRows(t, `SELECT toString(run_id), outcome FROM runs WHERE outcome = 'abandoned'
+AND run_id IN (SELECT run_id FROM sitedrift.runs_log WHERE gate = '' AND outcome != 'abandoned')`) {
+		t.Errorf("run %s stored its row and is told of as %s", r[0], r[1])
+	}
 	for _, r := range d.mustRows(t, `SELECT tenant_id, dataset_group, toString(run_id), outcome, seq, rows_written, added, changed, removed + vanished FROM runs ORDER BY tenant_id, dataset_group, seq`) {
 		n := make([]int, 5)
 		for i := range n {
@@ -127,7 +133,7 @@ func (d *daemon) runs(t *testing.T) (all []killRun) {
 // each published run is whole: the versions that readers see of it, over all
 // datasets, are as many as it says that it wrote. It returns how many runs were
 // cut off.
-func checkRuns(t *testing.T, runs []killRun, versions []killVersion) (abandoned int) {
+func (d *daemon) checkRuns(t *testing.T, versions []killVersion) (abandoned int) {
 	t.Helper()
 	type tally struct{ written, added, changed, ended int }
 	seen := map[string]*tally{}
@@ -148,7 +154,7 @@ func checkRuns(t *testing.T, runs []killRun, versions []killVersion) (abandoned 
 		}
 	}
 	ids, last := map[string]bool{}, map[[2]string]int{}
-	for _, r := range runs {
+	for _, r := range d.runs(t) {
 		if ids[r.id] {
 			t.Errorf("run %s is told of twice", r.id)
 		}

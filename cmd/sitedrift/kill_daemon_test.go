@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -255,23 +256,87 @@ func (d *daemon) shown(ctx context.Context, suffix string) (killRows, error) {
 	return all.sorted(), nil
 }
 
-// until polls the views until they show what is wanted.
-func (d *daemon) until(t *testing.T, want killRows) {
+// until waits until the views show what is wanted, which is as of a step.
+func (d *daemon) until(t *testing.T, step int, want killRows) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		got, err := d.shown(t.Context(), "")
-		if err == nil && maps.EqualFunc(want, got, slices.Equal) {
-			return
-		}
+	// Cheap to ask: each step leaves a mark in each group of datasets.
+	marks := fmt.Sprintf(`SELECT (SELECT count() FROM security_configuration WHERE setting = 'site_title' AND value = '%s')
++ (SELECT count() FROM groups WHERE name = '%s')`, titleOf(step), groupOf(step))
+	var got killRows
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
 		select {
 		case <-d.ended:
 			t.Fatalf("the daemon ended by itself: %v\n%s", d.cmd.ProcessState, d.tail())
 		default:
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the views do not come to show the truth: %v\n%s\n%s", err, cmp.Diff(want, got), d.tail())
+		if step > 0 {
+			marked, err := d.rows(t.Context(), marks)
+			if err != nil || marked[0][0] != fmt.Sprint(2*len(d.world.sites)) {
+				continue
+			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		if got, err = d.shown(t.Context(), ""); err == nil && maps.EqualFunc(want, got, slices.Equal) {
+			return
+		}
 	}
+	log := d.stacks()
+	t.Fatalf("the views do not come to show the truth: %v\n%s\n%s", err, cmp.Diff(want, got), log)
+}
+
+// stacks ends a daemon that does not do what it should, and returns the end of
+// its log with the stacks of all that it was doing.
+func (d *daemon) stacks() string {
+	_ = d.cmd.Process.Signal(syscall.SIGQUIT)
+	<-d.ended
+	log := d.log.String()
+	return log[max(0, len(log)-200_000):]
+}
+
+// quiesce lets no more runs be started by schedules and waits for those under way.
+func (d *daemon) quiesce(t *testing.T) {
+	t.Helper()
+	var asked sync.WaitGroup
+	for _, s := range d.world.sites {
+		if _, err := d.ask(t.Context(), "pause", pauseParams{s.tenant, true}, nil); err != nil {
+			t.Fatal(err)
+		}
+		// A run for a person comes after the one under way, and is not held up.
+		asked.Go(func() {
+			if _, err := d.ask(t.Context(), "sync", syncParams{Tenant: s.tenant}, func(json.RawMessage) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asked.Wait()
+}
+
+// resume takes quiesce back, as soon as the daemon listens.
+func (d *daemon) resume(t *testing.T) {
+	t.Helper()
+	for _, s := range d.world.sites {
+		err := errNoDaemon
+		for deadline := time.Now().Add(patience); errors.Is(err, errNoDaemon) && time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
+			_, err = d.ask(t.Context(), "pause", pauseParams{s.tenant, false}, nil)
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, d.tail())
+		}
+	}
+}
+
+// untilRefreshed waits until each grant was refreshed once more.
+func (d *daemon) untilRefreshed(t *testing.T) {
+	t.Helper()
+	before := d.world.provider.Grants()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		done := true
+		for i, g := range d.world.provider.Grants() {
+			done = done && g.Rotations > before[i].Rotations
+		}
+		if done {
+			return
+		}
+	}
+	t.Errorf("grants are refreshed no more: %+v\n%s", d.world.provider.Grants(), d.stacks())
 }

@@ -123,6 +123,10 @@ func (w *killWorld) command(t *testing.T, args ...string) []byte {
 	return out
 }
 
+// titleOf and groupOf are names that a step gives.
+func titleOf(step int) string { return fmt.Sprintf("Site as of step %d", step) }
+func groupOf(step int) string { return fmt.Sprintf("group of step %d", step) }
+
 // change is one step of the history of all sites: something happens to every
 // dataset of both groups, and in some steps whole spaces come, go and hide.
 func (w *killWorld) change(t *testing.T, step int) {
@@ -149,7 +153,7 @@ func (s *killSite) change(step int) error {
 		changed.Operation = map[bool]string{true: "administer", false: "read"}[changed.Operation == "read"]
 		try(s.site.ChangePermission(space(3).ID, rows[1].ID, changed))
 	}
-	s.site.ChangeSettings(func(c *sim.SiteConfiguration) { c.Title = fmt.Sprintf("Site as of step %d", step) })
+	s.site.ChangeSettings(func(c *sim.SiteConfiguration) { c.Title = titleOf(step) })
 	switch {
 	case step%4 == 0:
 		s.site.AddSpace(sim.Space{}, 3)
@@ -168,8 +172,10 @@ func (s *killSite) change(step int) error {
 func (s *killSite) changePeople(truth sim.Truth, step int) error {
 	var errs []error
 	try := func(err error) { errs = append(errs, err) }
+	old := truth.Users[(5*step)%len(truth.Users)]
+	try(s.site.RenameUser(old.AccountID, fmt.Sprintf("Person as of step %d", step)))
 	group := truth.Groups[step%len(truth.Groups)]
-	try(s.site.RenameGroup(group.ID, fmt.Sprintf("group of step %d", step)))
+	try(s.site.RenameGroup(group.ID, groupOf(step)))
 	fresh := s.site.AddUser(sim.User{DisplayName: fmt.Sprintf("Newcomer %d", step)})
 	try(s.site.AddMember(group.ID, fresh.AccountID))
 	s.users = append(s.users, fresh.AccountID)
@@ -181,12 +187,10 @@ func (s *killSite) changePeople(truth sim.Truth, step int) error {
 		made := s.site.AddGroup(sim.Group{Name: fmt.Sprintf("made in step %d", step)})
 		try(s.site.AddMember(made.ID, fresh.AccountID))
 		s.groups = append(s.groups, made.ID)
-	} else if len(s.groups) > 2 {
+	} else if len(s.groups) > 2 && s.groups[0] != group.ID {
 		try(s.site.RemoveGroup(s.groups[0]))
 		s.groups = s.groups[1:]
 	}
-	old := truth.Users[(5*step)%len(truth.Users)]
-	try(s.site.RenameUser(old.AccountID, fmt.Sprintf("Person as of step %d", step)))
 	guest := !fresh.Guest()
 	try(s.site.SetExternal(fresh.AccountID, &guest))
 	return errors.Join(errs...)
