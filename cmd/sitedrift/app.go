@@ -140,7 +140,10 @@ func (a *app) close(ctx context.Context) error {
 
 func (a *app) openState(ctx context.Context) (err error) {
 	if err := os.MkdirAll(a.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory (data_dir): %w", err)
+		if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) {
+			err = wrong.Err
+		}
+		return fmt.Errorf("cannot make the data directory %s (data_dir): %w", a.cfg.DataDir, err)
 	}
 	switch a.cfg.State.Driver {
 	case config.DriverPostgres:
@@ -265,13 +268,21 @@ func (a *app) openVault(ctx context.Context) (*vault.Vault, error) {
 		return nil, err
 	}
 	if len(stored) > 0 {
-		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and %d stored credentials are encrypted with it: put it back from its backup, or get consent anew with a fresh one", a.cfg.Vault.KeyFile, len(stored))
+		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and what is stored for %s is encrypted with it: put it back from its backup; if it is lost for good, delete the stored credentials (%s) and connect each tenant again", a.cfg.Vault.KeyFile, count(len(stored), "tenant"), a.credentialsPlace())
 	}
 	if err := os.MkdirAll(filepath.Dir(a.cfg.Vault.KeyFile), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the key file (vault.key_file): %w", err)
 	}
 	a.log.Info("made a new key for credentials: back it up, apart from the data directory", zap.String("key_file", a.cfg.Vault.KeyFile))
 	return vault.Create(a.cfg.Vault.KeyFile)
+}
+
+// credentialsPlace says where credentials are stored.
+func (a *app) credentialsPlace() string {
+	if a.cfg.State.Driver == config.DriverPostgres {
+		return "the table credentials of the state database"
+	}
+	return filepath.Join(a.cfg.DataDir, "vault.db")
 }
 
 func (a *app) openWarehouse(ctx context.Context, unmigrated bool) error {
@@ -382,14 +393,12 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	case t.CloudID == "":
 		return nil, refused("the site's cloud id is not known", nil)
 	}
-	if _, _, err := a.tokens.Token(ctx, t.ID, c.Kind); err != nil {
-		if errors.Is(err, oauth.ErrNeedsReconsent) {
-			return nil, refused(err.Error(), err)
-		}
-		return nil, &collector.ReadError{State: schemas.CoverageFailed, Evidence: "no access token: " + err.Error(), Err: err}
+	access := a.access(c)
+	if _, _, err := access.Authorization(ctx); err != nil {
+		return nil, err
 	}
 	client, err := httpx.New(httpx.Options{
-		Base: strings.TrimSuffix(a.cfg.Endpoints.API, "/") + "/ex/confluence/" + t.CloudID, Auth: a.tokens.Source(t.ID, c.Kind), Tenant: t.ID,
+		Base: strings.TrimSuffix(a.cfg.Endpoints.API, "/") + "/ex/confluence/" + t.CloudID, Auth: access, Tenant: t.ID,
 		Transport: a.transport, Limiter: a.limiter(t.ID), Budget: a.budget, UserAgent: "sitedrift/" + version(),
 		Log: a.log.Named("http").With(zap.String("tenant", t.ID)), Now: a.out.now, Sleep: a.out.sleep,
 	})

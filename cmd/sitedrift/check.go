@@ -74,7 +74,7 @@ func (c *checkCmd) Run(e *env) error {
 			if f.Section != "" {
 				name += " (" + f.Section + ")"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, f.State, cell(f.Evidence, 90), cell(f.Unlock, 90))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, f.State, cell(f.Evidence, 200), cell(f.Unlock, 200))
 		}
 		if err := w.Flush(); err != nil {
 			return err

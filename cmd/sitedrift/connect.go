@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -89,7 +90,7 @@ func opConnect(ctx context.Context, a *app, p connectParams, emit func(any)) (co
 	if err := a.store.PutTenant(ctx, t); err != nil {
 		return connected{}, err
 	}
-	return connected{t.ID, res.CloudID, res.SiteName, res.SiteURL, res.Granted, res.Missing, res.Extra, res.Warnings}, a.wake(ctx, t.ID)
+	return connected{t.ID, res.CloudID, res.SiteName, res.SiteURL, some(res.Granted), some(res.Missing), some(res.Extra), some(res.Warnings)}, a.wake(ctx, t.ID)
 }
 
 // wake lets a tenant's schedules start now: the new grant has work to do.
@@ -109,12 +110,20 @@ func (a *app) wake(ctx context.Context, tenant string) error {
 
 func (c *connectCmd) Run(e *env) error {
 	p := connectParams{Tenant: c.Tenant, Scopes: c.Scope, Replace: c.Replace}
+	if c.Replace && c.RefreshToken == "" {
+		return usage("--replace belongs to --refresh-token; a consent in the browser replaces the grant anyway")
+	}
 	if c.RefreshToken != "" {
 		text, err := os.ReadFile(c.RefreshToken)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return usage("there is no file %s to read the refresh token from", c.RefreshToken)
+		case err != nil:
 			return usage("read the refresh token: %v", err)
 		}
-		p.Refresh = strings.TrimSpace(string(text))
+		if p.Refresh = strings.TrimSpace(string(text)); p.Refresh == "" {
+			return usage("the file %s is empty: it must hold a refresh token", c.RefreshToken)
+		}
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, 15*time.Minute)
 	defer cancel()

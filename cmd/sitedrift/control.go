@@ -109,10 +109,15 @@ func remote(ctx context.Context, socket, name string, params json.RawMessage, on
 		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}
 	resp, err := client.Do(req)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, errNoDaemon
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("the control socket %s belongs to a daemon of another user: run this as that user", socket)
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
 		return nil, fmt.Errorf("ask the daemon on %s: %w", socket, err)
 	}
 	defer resp.Body.Close()
@@ -122,8 +127,11 @@ func remote(ctx context.Context, socket, name string, params json.RawMessage, on
 	lines := bufio.NewReader(resp.Body)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if err != nil {
-			return nil, fmt.Errorf("the daemon stopped answering in the middle of %s: %w", name, err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, fmt.Errorf("the daemon ended in the middle of %s: what was published stays, nothing was stored half; see its log, start it and try again", name)
 		}
 		var m message
 		switch err := json.Unmarshal(line, &m); {

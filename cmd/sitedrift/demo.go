@@ -38,7 +38,7 @@ func (c *demoCmd) Run(e *env) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	began := time.Now()
-	d, err := newDemo(e.ctx, dir, began, quietLog(e.err))
+	d, err := newDemo(e.ctx, dir, began, zap.NewNop())
 	if err != nil {
 		return err
 	}

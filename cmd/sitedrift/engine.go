@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/sitedrift/sitedrift/sinks/embedded"
 )
@@ -15,6 +18,11 @@ type engineInstallCmd struct {
 }
 
 func (c *engineInstallCmd) Run(e *env) error {
+	if c.From != "" {
+		if _, err := os.Stat(c.From); errors.Is(err, fs.ErrNotExist) {
+			return usage("there is no file %s to install the engine from", c.From)
+		}
+	}
 	path, err := embedded.Install(e.ctx, embedded.InstallSettings{From: c.From, Progress: e.err})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -21,6 +22,9 @@ import (
 func (e *env) config() (*config.Config, error) {
 	cfg, err := config.Load(config.Find(e.cli.Config), config.Checks{Cron: func(expr string) error {
 		_, err := schedule.Parse(expr)
+		if err != nil { // the value stands before it already
+			err = errors.New(strings.TrimPrefix(err.Error(), fmt.Sprintf("schedule %q: ", expr)))
+		}
 		return err
 	}})
 	if err != nil {
@@ -31,7 +35,7 @@ func (e *env) config() (*config.Config, error) {
 
 // local runs an operation in this process, which takes the locks for it.
 func local(e *env, cfg *config.Config, op operation, params json.RawMessage, onEvent func(json.RawMessage) error) (_ json.RawMessage, err error) {
-	a, err := open(e.ctx, cfg, realWorld(), quietLog(e.err), op.needs)
+	a, err := open(e.ctx, cfg, realWorld(), zap.NewNop(), op.needs) // a command tells its own results
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +56,6 @@ func local(e *env, cfg *config.Config, op operation, params json.RawMessage, onE
 		return nil, err
 	}
 	return json.Marshal(result)
-}
-
-// quietLog shows only what goes wrong: a command prints its own results.
-func quietLog(w io.Writer) *zap.Logger {
-	enc := zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "msg", LevelKey: "level", EncodeLevel: zapcore.LowercaseLevelEncoder, EncodeDuration: zapcore.StringDurationEncoder})
-	return zap.New(zapcore.NewCore(enc, zapcore.AddSync(w), zapcore.ErrorLevel))
 }
 
 // daemonLog is the log of serve.

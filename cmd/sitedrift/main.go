@@ -88,7 +88,11 @@ func execute(args []string, in io.Reader, out, errw io.Writer) int {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(errw, "sitedrift: %v\nTry: sitedrift --help\n", err)
+		try := "sitedrift"
+		if wrong := (*kong.ParseError)(nil); errors.As(err, &wrong) && wrong.Context.Selected() != nil {
+			try = wrong.Context.Selected().FullPath()
+		}
+		fmt.Fprintf(errw, "sitedrift: %s\nTry: %s --help\n", printable(err.Error()), try)
 		return exitUsage
 	}
 	err = parsed.Run(&env{cli: &c, in: in, out: out, err: errw, ctx: ctx, parsed: parser})

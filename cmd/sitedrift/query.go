@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -62,9 +63,15 @@ func opQuery(ctx context.Context, a *app, p queryParams, emit func(any)) (int, e
 	return n, nil
 }
 
+// codeReadOnly is READONLY of ClickHouse.
+const codeReadOnly = 164
+
 // queryFailed makes a refused statement a usage error.
 func queryFailed(err error) error {
 	if refused := (*clickhouse.QueryError)(nil); errors.As(err, &refused) {
+		if refused.Code == codeReadOnly {
+			return usage("the statement was refused: query only reads, and this would change something (%s, code %d)", cmp.Or(refused.Name, "READONLY"), refused.Code)
+		}
 		return &exitError{exitUsage, fmt.Errorf("the statement was refused: %w", err)}
 	}
 	return err

@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,16 +32,20 @@ import (
 //	drift CODE ARGS... [< FILE]   runs the program, which must end with CODE
 //	browse CODE DECISION ARGS...  the same for connect, with a browser that opens
 //	                              the address, and decides: accept, deny, foreign
-//	daemon [start|stop]           a daemon: without a word, where this run of the
-//	                              scripts has one
+//	daemon [start|stop|kill]      a daemon: without a word, where this run of the
+//	                              scripts has one; restart, if one is running
 //	token FILE SITE [-SCOPE...]   a refresh token for a site, got elsewhere
-//	fault SITE STATUS ENDPOINT    from now on; `fault SITE none` ends it
+//	fault SITE STATUS ENDPOINT [OBJECT]  from now on; `fault SITE none` ends it
 //	revoke SITE                   every grant for a site
+//	asker SITE imported|browser   who the site was asked as last: the person of
+//	                              `token`, or the one who browses
+//	expire                        every access token
+//	vanish SITE N                 the first N spaces are out of sight
 //	listen ADDRESS                somebody else has the address, to the script's end
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"drift": cmdDrift, "browse": cmdBrowse, "daemon": cmdDaemon, "token": cmdToken, "fault": cmdFault, "revoke": cmdRevoke,
-		"listen": cmdListen,
+		"listen": cmdListen, "vanish": cmdVanish, "expire": cmdExpire, "asker": cmdAsker,
 	}
 }
 
@@ -62,7 +65,7 @@ func cmdDrift(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func wantedCode(ts *testscript.TestScript, args []string) (int, []string) {
-	if len(args) < 2 {
+	if len(args) == 0 {
 		ts.Fatalf("usage: COMMAND EXITCODE ARGS...")
 	}
 	code, err := strconv.Atoi(args[0])
@@ -81,6 +84,9 @@ func (w *scriptWorld) judge(ts *testscript.TestScript, code int, args []string, 
 		ts.Check(err)
 	}
 	_, _ = io.WriteString(ts.Stdout(), w.normal(ts, out))
+	if slices.Contains(args, "serve") { // the log, and behind it what is for people
+		errs = strings.TrimPrefix(lastParagraph(errs), "\n")
+	}
 	_, _ = io.WriteString(ts.Stderr(), w.normal(ts, errs))
 	if got != code {
 		ts.Fatalf("%v ended with %d, not %d; standard error:\n%s\nstandard output:\n%s", args, got, code, errs, out)
@@ -208,6 +214,10 @@ func cmdDaemon(ts *testscript.TestScript, _ bool, args []string) {
 		w.serve(ts)
 	case len(args) == 1 && args[0] == "stop":
 		w.stop(ts)
+	case len(args) == 1 && args[0] == "kill":
+		ts.Check(w.daemon.Process.Kill())
+		<-w.ended
+		w.daemon = nil
 	case len(args) == 1 && args[0] == "restart":
 		if w.daemon != nil {
 			w.stop(ts)
@@ -226,7 +236,7 @@ func cmdToken(ts *testscript.TestScript, _ bool, args []string) {
 	for _, without := range args[2:] {
 		scopes = slices.DeleteFunc(scopes, func(s string) bool { return "-"+s == without })
 	}
-	person := w.provider.AddPerson(sim.Person{Name: "Admin of " + args[1], AccountID: w.provider.Site(args[1]).Truth().Users[0].AccountID})
+	person := w.provider.AddPerson(sim.Person{Name: "Admin of " + args[1], AccountID: w.provider.Site(args[1]).Truth().Users[1].AccountID})
 	tokens, _, err := w.provider.Connect(sim.ConsentRequest{ClientID: w.app.ClientID, AccountID: person.AccountID, Sites: []string{args[1]}, Scopes: scopes})
 	ts.Check(err)
 	w.secrets = append(w.secrets, tokens.RefreshToken, tokens.AccessToken)
@@ -241,7 +251,13 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	status, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	f := sim.Fault{Kind: sim.FaultStatus, Status: status, Endpoint: cmp.Or(append(args[2:], "")...), Times: -1}
+	f := sim.Fault{Kind: sim.FaultStatus, Status: status, Times: -1}
+	if len(args) > 2 {
+		f.Endpoint = args[2]
+	}
+	if len(args) > 3 {
+		f.Object = args[3]
+	}
 	if status == http.StatusTooManyRequests {
 		f.Kind, f.Times, f.RetryAfter, f.Reason = sim.FaultRateLimited, 1, "0", "confluence-quota-tenant-based"
 	}
@@ -262,4 +278,27 @@ func cmdListen(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", args[0])
 	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
+}
+
+func cmdVanish(ts *testscript.TestScript, _ bool, args []string) {
+	site := worldOf(ts).provider.Site(args[0])
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for _, s := range site.Truth().Spaces[:n] {
+		ts.Check(site.HideSpace(s.ID))
+	}
+}
+
+func cmdExpire(ts *testscript.TestScript, _ bool, _ []string) {
+	worldOf(ts).provider.ExpireAccessTokens()
+}
+
+func cmdAsker(ts *testscript.TestScript, _ bool, args []string) {
+	w := worldOf(ts)
+	site := w.provider.Site(args[0])
+	want := map[string]string{"imported": site.Truth().Users[1].AccountID, "browser": w.provider.Collector().AccountID}[args[1]]
+	all := site.Requests()
+	if got := all[len(all)-1].AccountID; got != want {
+		ts.Fatalf("the site was asked as %s last, not as %s", got, want)
+	}
 }

@@ -87,7 +87,7 @@ func setUp(env *testscript.Env, program string, served bool) error {
 vault: {key_file: vault.key}
 oauth: {client_id: %q, client_secret: "env:OAUTH_SECRET", redirect_url: %q}
 endpoints: {auth: %q, api: %q}
-schedules: {posture: "17 3 1 1 *", inventory: "37 2 1 1 *", audit: off}
+schedules: {posture: off, inventory: off, audit: off}
 jitter: 0s
 limits: {requests_per_second: 1000, points_per_hour: 0}
 server: {metrics: "127.0.0.1:%s"}
@@ -198,7 +198,7 @@ var normalizing = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "UUID"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?`), "TIME"},
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`), "DATE"},
-	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(ms|µs|s)\b`), "DURATION"},
+	{regexp.MustCompile(`\bin (\d+m)?\d+(\.\d+)?(ms|µs|s)\b`), "in DURATION"},
 	{regexp.MustCompile(`process \d+`), "process PID"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`(?m)^sitedrift (\(devel\)|v\d\S*)$`), "sitedrift VERSION"},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/oklog/run"
@@ -94,7 +95,10 @@ func (a *app) serve(ctx context.Context) error {
 		l, err := net.Listen("tcp", a.cfg.Server.Metrics)
 		if err != nil {
 			_ = control.Close()
-			return fmt.Errorf("listen for metrics (server.metrics): %w; another daemon may be running: choose another address, or off", err)
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("cannot serve metrics on %s (server.metrics): another program, perhaps another daemon, has this port; choose another, or off", a.cfg.Server.Metrics)
+			}
+			return fmt.Errorf("cannot serve metrics on %s (server.metrics): %w", a.cfg.Server.Metrics, err)
 		}
 		srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
 		g.Add(func() error {

@@ -306,6 +306,11 @@ func (t *Tokens) remember(k key, tok token) {
 	}
 }
 
+// Replaced says that a person's consent, here or in another process, put a new
+// grant in the place of the one whose tokens may be held in memory: the next
+// Token is the new one's.
+func (t *Tokens) Replaced(tenant, kind string) { t.drop(tenant, kind) }
+
 // drop forgets the token of a credential whose grant was replaced.
 func (t *Tokens) drop(tenant, kind string) {
 	t.mu.Lock()
