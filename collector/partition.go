@@ -175,7 +175,7 @@ func (w *worker) add(p string, key schemas.KeyHash, row schemas.RowHash, rows sc
 	w.out.Version(p, key, row, op, 0)
 	rows.AppendColumns(w.out, i)
 	n := w.out.N - 1
-	if d.run.isParent(d.table) {
+	if d.isParent {
 		d.mu.Lock()
 		d.added[w.out.EntityKey(n)] = struct{}{}
 		d.mu.Unlock()
@@ -299,7 +299,7 @@ func (w *worker) close(before *schemas.Block, at map[schemas.Entity]int) {
 		if !d.epochStart { // an epoch's start ends what the new credentials cannot see: that is no removal
 			d.gone.add(e.key, func() string { return before.EntityName(j) })
 		}
-		if d.run.isParent(d.table) {
+		if d.isParent {
 			d.ended[before.EntityKey(j)] = before.EntityName(j)
 		}
 		d.mu.Unlock()

@@ -168,11 +168,13 @@ func (d *reading) next(held bool, observed time.Time) Head {
 	return h
 }
 
-// stays is the head of a dataset of which there is nothing to store.
-func (d *reading) stays() Head {
+// stays is the head of a dataset of which there is nothing to store, or, in a
+// held run, nothing may be. A reading whose differences are not told does not
+// count as the last one: the next must still say that they happened before it.
+func (d *reading) stays(held bool) Head {
 	h := d.head
 	h.Mismatches = 0
-	if !d.held && d.readAny() && !d.epochStart {
+	if !held && d.readAny() && !d.epochStart {
 		h.ReadStart = d.run.started
 	}
 	return h
@@ -257,7 +259,7 @@ func (x *run) decide(ctx context.Context, held bool, observed time.Time, row *sc
 			part = d.part(held, observed)
 		}
 		if part.Rows == nil && part.Changes == nil && part.Coverage == nil {
-			heads = append(heads, d.stays())
+			heads = append(heads, d.stays(held))
 			continue
 		}
 		heads, shown = append(heads, h), append(shown, h)

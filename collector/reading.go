@@ -28,6 +28,7 @@ type reading struct {
 	reason      string // why the epoch starts
 	prior       map[string]schemas.Coverage
 	parent      *reading
+	isParent    bool // some dataset has its partitions from this one
 
 	rows, changes *spool
 
@@ -67,6 +68,7 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 	if table.Parent != "" {
 		d.parent = r.readings[table.Parent]
 	}
+	d.isParent = slices.ContainsFunc(r.Tables, func(o *schemas.Dataset) bool { return o.Parent == table.Name })
 	d.digest = d.head.Digest
 	for _, c := range r.coverage {
 		if c.Dataset == table.Name {

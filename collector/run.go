@@ -263,11 +263,6 @@ func (x *run) row(outcome schemas.Outcome) schemas.Run {
 	return r
 }
 
-// isParent reports whether some dataset has its partitions from this one.
-func (r *Runner) isParent(t *schemas.Dataset) bool {
-	return slices.ContainsFunc(r.Tables, func(o *schemas.Dataset) bool { return o.Parent == t.Name })
-}
-
 // log writes the one line of a run.
 func (x *run) log(row schemas.Run, err error) {
 	fields := []zap.Field{
