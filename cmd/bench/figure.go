@@ -85,7 +85,7 @@ func number(v float64) string {
 	case v >= 1000:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 	default:
 		return fmt.Sprintf("%.4g", v)
 	}
