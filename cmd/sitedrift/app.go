@@ -354,7 +354,7 @@ func (a *app) join() {
 	a.runner = &collector.Runner{
 		Tables: tables(), Ledger: a.store, Warehouse: a.warehouse, Sinks: a.sinks, Open: a.source, Record: a.recorder.Record,
 		Brake: a.brake, Concurrency: l.TenantConcurrency, Timeout: l.RunTimeout, RangeKeys: 50_000,
-		SpoolDir: a.cfg.DataDir, SpoolMemory: 64 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
+		SpoolDir: a.cfg.DataDir, SpoolMemory: 32 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
 	}
 	a.scheduler = &collector.Scheduler{
 		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant,
