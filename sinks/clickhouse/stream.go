@@ -34,7 +34,8 @@ type insertReader struct {
 	mu      sync.Mutex // the transport may still read when the request has already failed
 	current *proto.Buffer
 	unread  []byte
-	err     error
+	done    bool  // all rows are encoded and read
+	err     error // why there is no more; never io.EOF
 }
 
 // encoded is a Native block, or the error that ends the stream.
@@ -55,14 +56,11 @@ func newInsertReader(sources []source) (*insertReader, error) {
 		r.encode(sources)
 	}()
 	r.next()
-	if r.err == nil {
+	if r.err == nil && !r.done {
 		return r, nil
 	}
 	err := r.err
 	_ = r.Close()
-	if err == io.EOF {
-		return nil, nil
-	}
 	return nil, err
 }
 
@@ -78,6 +76,10 @@ func (r *insertReader) encode(sources []source) {
 			if err == nil {
 				// A column of the wrong length would end the process here.
 				err = checkBlock(block)
+			}
+			if errors.Is(err, io.EOF) {
+				// Passed on as it is, it would end the body as if all were there.
+				err = fmt.Errorf("the rows end early: %v", err) //nolint:errorlint // it must not be io.EOF
 			}
 			if err != nil {
 				r.offer(encoded{err: err})
@@ -114,17 +116,20 @@ func (r *insertReader) Read(p []byte) (int, error) {
 	if len(r.unread) == 0 {
 		r.next()
 	}
-	if r.err != nil {
+	switch {
+	case r.err != nil:
 		return 0, r.err
+	case r.done:
+		return 0, io.EOF
 	}
 	n := copy(p, r.unread)
 	r.unread = r.unread[n:]
 	return n, nil
 }
 
-// next takes the next block. It leaves either bytes or an error.
+// next takes the next block. It leaves bytes, the end, or an error.
 func (r *insertReader) next() {
-	if r.err != nil {
+	if r.err != nil || r.done {
 		return
 	}
 	if r.current != nil {
@@ -133,7 +138,7 @@ func (r *insertReader) next() {
 	}
 	switch e, ok := <-r.ready; {
 	case !ok:
-		r.err = io.EOF
+		r.done = true
 	case e.err != nil:
 		r.err = e.err
 	default:
