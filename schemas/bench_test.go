@@ -1,7 +1,7 @@
 package schemas_test
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/sitedrift/sitedrift/schemas"
@@ -13,7 +13,7 @@ func BenchmarkSpool(b *testing.B) {
 	block := schemas.NewBlock(things.Dataset)
 	page := things.Page([]thing{{Text: "c0ffee00-0000-4000-8000-000000000017"}})
 	for i := range n {
-		block.Version(fmt.Sprint(98304+i/200), schemas.KeyHash{byte(i)}, schemas.RowHash{byte(i)}, schemas.OpBaseline, 0)
+		block.Version(strconv.Itoa(98304+i/200), schemas.KeyHash{byte(i)}, schemas.RowHash{byte(i)}, schemas.OpBaseline, 0)
 		page.AppendColumns(block, 0)
 	}
 	for b.Loop() {

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -129,7 +129,7 @@ free    1234   s
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"--rounds", "0"}, {"--rows", fmt.Sprint(pageSize + 1)}, {"--nonsense"}} {
+	for _, args := range [][]string{{"--rounds", "0"}, {"--rows", strconv.Itoa(pageSize + 1)}, {"--nonsense"}} {
 		var out, log strings.Builder
 		if code := execute(t.Context(), args, &out, &log); code != 2 || log.Len() == 0 {
 			t.Errorf("%v: exit code %d\n%s", args, code, &log)
