@@ -89,10 +89,10 @@ func TestKills(t *testing.T) {
 	var past []moment
 	known := map[string]int{} // rows that no head shows, as of the last look
 	abandoned := 0
-	check := func(d *daemon, i, step int) {
+	check := func(d *daemon, i int) {
 		t.Helper()
 		want := w.truth()
-		d.until(t, step, want)
+		d.until(t, want)
 		past = append(past, moment{time.Now(), want})
 		versions := d.history(t)
 		checkHistory(t, versions, want)
@@ -116,7 +116,7 @@ func TestKills(t *testing.T) {
 		if i > 0 && plan[i-1].alone {
 			d.resume(t)
 		}
-		check(d, i, step)
+		check(d, i)
 		if k.alone {
 			d.quiesce(t)
 		}
@@ -148,7 +148,7 @@ func TestKills(t *testing.T) {
 	if plan[len(plan)-1].alone {
 		d.resume(t)
 	}
-	check(d, len(plan), step)
+	check(d, len(plan))
 	d.untilRefreshed(t)
 	for i := 0; i < len(past); i += 7 { // the past is as it was, whatever came after
 		got, err := d.shown(t.Context(), fmt.Sprintf("_at(at = '%s')", past[i].at.UTC().Format("2006-01-02 15:04:05.000")))
