@@ -49,6 +49,7 @@ type outside struct {
 	trace  func(point string)
 	vault  *vault.Vault  // nil: from the key file
 	gather time.Duration // for how long rows of quiet runs are gathered
+	engine []string      // runs the engine's child; nil: this executable
 }
 
 func realWorld() outside {
@@ -209,7 +210,11 @@ func (a *app) storeSchedules(ctx context.Context, t config.Tenant) error {
 			err = a.store.RemoveSchedule(ctx, t.ID, group)
 		case on && (i < 0 || present[i].Cron != expr):
 			var next time.Time
-			if next, err = schedule.NextStart(t.ID, group, expr, a.out.now(), a.cfg.Jitter); err == nil {
+			next, err = schedule.NextStart(t.ID, group, expr, a.out.now(), a.cfg.Jitter)
+			if i >= 0 && present[i].NextAt.Before(next) && !present[i].NextAt.After(a.out.now()) {
+				next = present[i].NextAt // missed, and to be caught up with, whatever the new schedule is (Invariant 11)
+			}
+			if err == nil {
 				err = a.store.PutSchedule(ctx, collector.Schedule{Tenant: t.ID, Group: group, Cron: expr, NextAt: next, Paused: i >= 0 && present[i].Paused})
 			}
 		}
@@ -331,7 +336,7 @@ func (a *app) warehouseOptions(ctx context.Context) (*ch.Options, error) {
 		return options, nil
 	}
 	engine, err := embedded.Start(ctx, embedded.Settings{
-		Dir: a.cfg.DataDir, Library: w.Library, MaxMemoryBytes: int64(w.MaxMemory),
+		Dir: a.cfg.DataDir, Command: a.out.engine, Library: w.Library, MaxMemoryBytes: int64(w.MaxMemory),
 		ListenHTTP: w.Listen, ListenReadOnly: w.ListenReadOnly, Log: a.log.Named("engine"),
 	})
 	if err != nil {

@@ -32,13 +32,13 @@ const demoWeeks = 4
 func (c *demoCmd) Run(e *env) (err error) {
 	dir := c.Dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "sitedrift-demo-"); err != nil {
+		if dir, err = os.MkdirTemp(scratch(), "sitedrift-demo-"); err != nil {
 			return fmt.Errorf("make a directory for the demo: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	began := time.Now()
-	d, err := newDemo(e.ctx, dir, began, zap.NewNop())
+	d, err := newDemo(e.ctx, dir, began, zap.NewNop(), nil)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func demoConfig(dir, authURL, apiURL, clientID string, tenants []config.Tenant) 
 	cfg.Endpoints = config.Endpoints{Auth: authURL, API: apiURL}
 	cfg.OAuth.ClientID = clientID
 	cfg.Tenants = tenants
-	cfg.Schedules = map[string]string{"posture": "17 */6 * * *", "inventory": "37 2 * * *", "audit": config.Off}
+	cfg.Schedules = map[string]string{"posture": "17 */8 * * *", "inventory": "37 2 * * *", "audit": config.Off}
 	cfg.Limits.RequestsPerSecond = 10_000 // the sites are on this machine
 	cfg.Limits.PointsPerHour = 0
 	cfg.Warehouse.Listen = "127.0.0.1:8123"
@@ -127,11 +127,11 @@ func demoConfig(dir, authURL, apiURL, clientID string, tenants []config.Tenant) 
 }
 
 // newDemoApp joins the same parts as serve, over the simulated world.
-func newDemoApp(ctx context.Context, cfg *config.Config, c *clock, log *zap.Logger) (*app, error) {
+func newDemoApp(ctx context.Context, cfg *config.Config, c *clock, log *zap.Logger, engine []string) (*app, error) {
 	v, err := vault.Ephemeral()
 	if err != nil {
 		return nil, err
 	}
-	out := outside{now: c.now, sleep: c.sleep, trace: func(string) {}, vault: v}
+	out := outside{now: c.now, sleep: c.sleep, trace: func(string) {}, vault: v, engine: engine}
 	return open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
 }

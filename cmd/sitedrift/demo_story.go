@@ -49,8 +49,9 @@ func (d *demo) day(n float64) time.Time {
 	return d.start.Add(time.Duration(n * 24 * float64(time.Hour)))
 }
 
-// newDemo makes the sites, connects them, and schedules what happens.
-func newDemo(ctx context.Context, dir string, now time.Time, log *zap.Logger) (_ *demo, err error) {
+// newDemo makes the sites, connects them, and schedules what happens. engine
+// runs the engine's child; nil is this executable.
+func newDemo(ctx context.Context, dir string, now time.Time, log *zap.Logger, engine []string) (_ *demo, err error) {
 	end := now.UTC().Truncate(time.Hour)
 	d := &demo{start: end.AddDate(0, 0, -7*demoWeeks), end: end}
 	d.clock = &clock{t: d.start}
@@ -82,7 +83,7 @@ func newDemo(ctx context.Context, dir string, now time.Time, log *zap.Logger) (_
 	if cfg.OAuth.ClientSecret, err = secretFile(dir, application.ClientSecret); err != nil {
 		return nil, err
 	}
-	if d.app, err = newDemoApp(ctx, cfg, d.clock, log); err != nil {
+	if d.app, err = newDemoApp(ctx, cfg, d.clock, log, engine); err != nil {
 		return nil, err
 	}
 	d.app.runner.Observe = func(r schemas.Run) { d.runs = append(d.runs, r) }
@@ -157,7 +158,7 @@ func (d *demo) script() {
 	})
 	at(acme, 22.5, "a space vanishes", func(s *sim.Site) { _ = s.HideSpace(space(s, 11).ID) })
 	at(umbrella, 24.2, "the audit log is kept for a shorter time", func(s *sim.Site) {
-		s.ChangeSettings(func(c *sim.SiteConfiguration) { c.RetentionNumber, c.RetentionUnits = 3, "MONTHS" })
+		s.ChangeSettings(func(c *sim.SiteConfiguration) { c.RetentionNumber, c.RetentionUnits = 14, "DAYS" })
 	})
 	broken := ""
 	d.acts = []act{

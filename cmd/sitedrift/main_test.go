@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/sitedrift/sitedrift/sinks/embedded"
@@ -17,21 +16,12 @@ import (
 
 var update = flag.Bool("update", false, "write the expected texts of the scripts anew")
 
-// programVariable names the real program to the tests, and to this binary where
-// it is started as an engine.
+// programVariable names the real program to the tests.
 const programVariable = "SITEDRIFT_TEST_PROGRAM"
 
 // TestMain builds the program once, as it is released and without the race
-// detector. Parts that run in the test's own process start this binary for their
-// engine; it then becomes the program.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "engine" {
-		err := syscall.Exec(os.Getenv(programVariable), os.Args, os.Environ())
-		fmt.Fprintln(os.Stderr, "become the program:", err)
-		os.Exit(1)
-	}
-	os.Exit(testMain(m))
-}
+// detector.
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	flag.Parse()

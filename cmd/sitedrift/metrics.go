@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,32 @@ func (m *metrics) observe(r schemas.Run) {
 	for _, d := range r.Complete {
 		m.complete.WithLabelValues(r.Tenant, d).Set(float64(r.EndedAt.Unix()))
 	}
+}
+
+// sqlFreshness says when each dataset was read completely last. Older than this
+// is stale by any schedule.
+const sqlFreshness = `SELECT tenant_id, dataset, toUnixTimestamp(max(ended_at)) FROM sitedrift.runs ARRAY JOIN complete AS dataset
+WHERE started_at > now() - INTERVAL 40 DAY GROUP BY tenant_id, dataset`
+
+// recall tells the metrics what earlier processes read, so that an alert on age
+// does not fall silent at a restart.
+func (a *app) recall(ctx context.Context) error {
+	res, err := a.warehouse.Query(ctx, sqlFreshness)
+	if err != nil {
+		return err
+	}
+	defer res.Close()
+	for row, err := range res.Rows() {
+		if err != nil {
+			return err
+		}
+		at, err := strconv.ParseInt(row[2].Text(), 10, 64)
+		if err != nil {
+			return err
+		}
+		a.metrics.complete.WithLabelValues(row[0].Text(), row[1].Text()).Set(float64(at))
+	}
+	return nil
 }
 
 // credentialCollector reads the credentials' ages when it is scraped.

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -36,6 +37,8 @@ import (
 //	                              scripts has one; restart, if one is running
 //	token FILE SITE [-SCOPE...]   a refresh token for a site, got elsewhere
 //	fault SITE STATUS ENDPOINT [OBJECT]  from now on; `fault SITE none` ends it
+//	slow SITE DURATION ENDPOINT   answers late from now on
+//	asked SITE                    waits until a fault was seen there
 //	revoke SITE                   every grant for a site
 //	asker SITE imported|browser   who the site was asked as last: the person of
 //	                              `token`, or the one who browses
@@ -46,6 +49,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"drift": cmdDrift, "browse": cmdBrowse, "daemon": cmdDaemon, "token": cmdToken, "fault": cmdFault, "revoke": cmdRevoke,
 		"listen": cmdListen, "vanish": cmdVanish, "expire": cmdExpire, "asker": cmdAsker,
+		"slow": cmdSlow, "asked": cmdAsked, "get": cmdGet, "metrics": cmdMetrics, "log": cmdLog, "await": cmdAwait, "still": cmdStill, "jsonl": cmdJSONL,
 	}
 }
 
@@ -300,5 +304,20 @@ func cmdAsker(ts *testscript.TestScript, _ bool, args []string) {
 	all := site.Requests()
 	if got := all[len(all)-1].AccountID; got != want {
 		ts.Fatalf("the site was asked as %s last, not as %s", got, want)
+	}
+}
+
+func cmdSlow(ts *testscript.TestScript, _ bool, args []string) {
+	delay, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	worldOf(ts).provider.Site(args[0]).Fail(sim.Fault{Kind: sim.FaultSlow, Delay: delay, Endpoint: args[2], Times: -1})
+}
+
+func cmdAsked(ts *testscript.TestScript, _ bool, args []string) {
+	site := worldOf(ts).provider.Site(args[0])
+	for deadline := time.Now().Add(patience); site.FaultsApplied() == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is not asked", args[0])
+		}
 	}
 }

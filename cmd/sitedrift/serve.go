@@ -72,7 +72,13 @@ func (a *app) boot(ctx context.Context) error {
 		a.log.Info("showing runs that were decided and perhaps not shown", zap.Int("heads", len(heads)))
 	}
 	all := append([]collector.Sink{a.warehouse}, a.sinks...)
-	return collector.Show(ctx, a.store, all, heads, a.out.trace)
+	if err := collector.Show(ctx, a.store, all, heads, a.out.trace); err != nil {
+		return err
+	}
+	if err := a.recall(ctx); err != nil {
+		a.log.Warn("the metrics do not know when datasets were read completely last, until they are read again", zap.Error(err))
+	}
+	return nil
 }
 
 // serve runs the daemon's actors until the context ends or one of them fails.
