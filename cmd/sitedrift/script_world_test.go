@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/sinks/embedded"
 )
 
 // scriptWorld is what a script plays in: simulated sites, a configuration, and
@@ -68,6 +70,11 @@ func setUp(env *testscript.Env, program string, served bool) error {
 	if err != nil {
 		return err
 	}
+	library, err := embedded.Find("", "")
+	if err != nil {
+		return err
+	}
+	env.Setenv("LIBRARY", library)
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("XDG_CACHE_HOME", cache)
 	env.Setenv("SITEDRIFT_CONFIG", filepath.Join(env.WorkDir, "sitedrift.yml"))
@@ -180,6 +187,10 @@ var jargon = regexp.MustCompile(`(?i)dial (unix|tcp)|goroutine|\bpanic\b|%!|cont
 
 // normal takes out of a text what differs from run to run.
 func (w *scriptWorld) normal(ts *testscript.TestScript, text string) string {
+	if library, err := os.Stat(ts.Getenv("LIBRARY")); err == nil { // of this platform
+		size := library.Size()
+		text = strings.NewReplacer(strconv.FormatInt(size, 10), "$SIZE", fmt.Sprintf("(%d MB)", size/1e6), "($SIZE)").Replace(text)
+	}
 	text = strings.NewReplacer(
 		w.dir, "$WORK", w.provider.URL(), "$SIM", w.app.ClientID, "$CLIENT_ID", ts.Getenv("METRICS"), "$METRICS",
 		ts.Getenv("SQL"), "$SQL", ts.Getenv("CALLBACK"), "$CALLBACK", ts.Getenv("XDG_CACHE_HOME"), "$CACHE",

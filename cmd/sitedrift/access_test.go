@@ -1,0 +1,127 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/collector/vault"
+	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// connectedApp is the parts that deal with tokens, over a simulated provider with
+// one site.
+func connectedApp(t *testing.T) (a *app, provider *sim.Server, connect func(person string)) {
+	t.Helper()
+	provider = sim.New(sim.Settings{Seed: 2})
+	if err := provider.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(provider.Close)
+	site := provider.AddSite(sim.SiteSettings{Name: "acme", Spaces: 2, Users: 4, Groups: 1})
+	client := provider.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
+	cfg := config.Default()
+	cfg.DataDir = t.TempDir()
+	cfg.Endpoints = config.Endpoints{Auth: provider.AuthURL(), API: provider.APIURL()}
+	cfg.OAuth.ClientID = client.ClientID
+	cfg.Tenants = []config.Tenant{{ID: "acme", Name: "acme", Site: site.URL()}}
+	var err error
+	if cfg.OAuth.ClientSecret, err = secretFile(t.TempDir(), client.ClientSecret); err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err = open(t.Context(), cfg, outside{now: time.Now, trace: func(string) {}, vault: v}, zap.NewNop(), needs{tokens: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.close(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	return a, provider, func(person string) {
+		t.Helper()
+		code, err := provider.Consent(sim.ConsentRequest{ClientID: client.ClientID, AccountID: provider.AddPerson(sim.Person{Name: person}).AccountID, Sites: []string{"acme"}, Scopes: append(slices.Clone(wantedScopes()), "offline_access")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		consent := &oauth.Consent{Provider: a.provider, Store: a.store, Vault: a.vault, Transport: a.transport, Now: a.out.now}
+		if _, err := consent.CompleteWithCode(t.Context(), oauth.Request{Tenant: "acme", SiteURL: site.URL(), Scopes: wantedScopes()}, code); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRunKeepsItsGrant checks that a run reads by the grant that it began with:
+// its tokens may rotate, and another person's consent ends it.
+func TestRunKeepsItsGrant(t *testing.T) {
+	a, provider, connect := connectedApp(t)
+	began := func() *access {
+		t.Helper()
+		c, err := a.store.Credential(t.Context(), "acme", collector.CredentialKind3LO)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.access(c)
+	}
+	connect("First")
+	run := began()
+	first, generation, err := run.Authorization(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	provider.ExpireAccessTokens()
+	if err := run.Refused(t.Context(), generation); err != nil {
+		t.Fatal(err)
+	}
+	rotated, next, err := run.Authorization(t.Context())
+	if err != nil || rotated == first || next <= generation {
+		t.Fatalf("after a rotation: generation %d after %d, the same token: %v, %v", next, generation, rotated == first, err)
+	}
+
+	connect("Second")
+	a.tokens.Replaced("acme", collector.CredentialKind3LO) // as when the memory of tokens is read anew
+	_, _, err = run.Authorization(t.Context())
+	if said := (*collector.ReadError)(nil); !errors.As(err, &said) || said.State != schemas.CoverageFailed || !errors.Is(err, errReplaced) {
+		t.Fatalf("a run that began with another grant: %v", err)
+	}
+	if header, _, err := began().Authorization(t.Context()); err != nil || header == rotated {
+		t.Fatalf("the run after it uses the old grant: %v, %v", header == rotated, err)
+	}
+}
+
+// TestNoOldTokenForANewRun checks that a token of the grant before, which this
+// process still holds in memory, is not used for a run that began after another
+// person's consent.
+func TestNoOldTokenForANewRun(t *testing.T) {
+	a, _, connect := connectedApp(t)
+	header := func() string {
+		t.Helper()
+		c, err := a.store.Credential(t.Context(), "acme", collector.CredentialKind3LO)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := a.access(c).Authorization(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	connect("First")
+	first := header()
+	connect("Second")
+	if header() == first {
+		t.Error("the first person's token is used for a run of the second person's grant")
+	}
+}
