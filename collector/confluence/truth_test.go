@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,11 +18,13 @@ import (
 
 // js is a text as JSON; null when it is empty and the column may be unknown.
 func js(s string) string {
-	b, err := json.Marshal(s)
-	if err != nil {
+	var w strings.Builder
+	enc := json.NewEncoder(&w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
 		panic(err)
 	}
-	return string(b)
+	return strings.TrimSuffix(w.String(), "\n")
 }
 
 func orNull(s string) string {
