@@ -62,8 +62,10 @@ func (c *access) sameGrant(ctx context.Context) error {
 	if now.AccountID == c.began.AccountID && now.ConsentedAt.Equal(c.began.ConsentedAt) {
 		return nil
 	}
-	return &collector.ReadError{State: schemas.CoverageFailed, Err: errReplaced,
-		Evidence: "somebody consented anew while this run was reading, and two grants may see different things; the next run reads with the new one"}
+	return &collector.ReadError{
+		State: schemas.CoverageFailed, Err: errReplaced,
+		Evidence: "somebody consented anew while this run was reading, and two grants may see different things; the next run reads with the new one",
+	}
 }
 
 // errReplaced says that a run's grant was replaced under it.

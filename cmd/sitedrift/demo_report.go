@@ -35,7 +35,7 @@ func (d *demo) rows(ctx context.Context, sql string) ([][]clickhouse.Value, erro
 	if err != nil {
 		return nil, err
 	}
-	defer res.Close()
+	defer func() { _ = res.Close() }() // what went wrong is told by the rows
 	var all [][]clickhouse.Value
 	for row, err := range res.Rows() {
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,6 +28,7 @@ type demo struct {
 	app        *app
 	acts       []act // in the order of their times
 	runs       []schemas.Run
+	failed     error // of what was to happen on the sites
 }
 
 // story is a tenant with its site and what is special about it.
@@ -86,7 +88,12 @@ func newDemo(ctx context.Context, dir string, now time.Time, log *zap.Logger, en
 	if d.app, err = newDemoApp(ctx, cfg, d.clock, log, engine); err != nil {
 		return nil, err
 	}
-	d.app.runner.Observe = func(r schemas.Run) { d.runs = append(d.runs, r) }
+	var mu sync.Mutex
+	d.app.runner.Observe = func(r schemas.Run) {
+		mu.Lock()
+		defer mu.Unlock()
+		d.runs = append(d.runs, r)
+	}
 	for _, s := range d.stories {
 		if err := d.connect(ctx, s, s.name+" Admin"); err != nil {
 			return nil, errors.Join(err, d.app.close(ctx))
@@ -136,29 +143,36 @@ func (d *demo) connect(ctx context.Context, s *story, name string) error {
 // script schedules the incidents that the report tells of.
 func (d *demo) script() {
 	acme, initech, umbrella := d.stories[0], d.stories[2], d.stories[3]
-	at := func(s *story, day float64, name string, do func(*sim.Site)) {
-		s.site.Schedule(sim.Step{At: d.day(day), Name: name, Do: do})
+	at := func(s *story, day float64, name string, do func(*sim.Site) error) {
+		s.site.Schedule(sim.Step{At: d.day(day), Name: name, Do: func(site *sim.Site) {
+			if err := do(site); err != nil {
+				d.failed = errors.Join(d.failed, fmt.Errorf("%s: %s: %w", s.tenant, name, err))
+			}
+		}})
 	}
 	space := func(s *sim.Site, n int) sim.Space { all := s.Truth().Spaces; return all[n%len(all)] }
-	at(acme, 8.4, "a space is opened to the internet", func(s *sim.Site) {
-		s.AddPermission(space(s, 7).ID, sim.Permission{PrincipalType: "access-class", PrincipalID: "anonymous-users", Operation: "read", Target: "space"})
+	at(acme, 8.4, "a space is opened to the internet", func(s *sim.Site) error {
+		_, err := s.AddPermission(space(s, 7).ID, sim.Permission{PrincipalType: "access-class", PrincipalID: "anonymous-users", Operation: "read", Target: "space"})
+		return err
 	})
-	at(acme, 13.6, "somebody becomes an administrator of a space", func(s *sim.Site) {
+	at(acme, 13.6, "somebody becomes an administrator of a space", func(s *sim.Site) error {
 		t := s.Truth()
-		s.AddPermission(space(s, 3).ID, sim.Permission{PrincipalType: "user", PrincipalID: t.Users[len(t.Users)/2].AccountID, Operation: "administer", Target: "space"})
+		_, err := s.AddPermission(space(s, 3).ID, sim.Permission{PrincipalType: "user", PrincipalID: t.Users[len(t.Users)/2].AccountID, Operation: "administer", Target: "space"})
+		return err
 	})
-	at(acme, 17.3, "somebody from outside is let in", func(s *sim.Site) {
+	at(acme, 17.3, "somebody from outside is let in", func(s *sim.Site) error {
 		yes := true
 		for _, u := range s.Truth().Users {
 			if u.External != nil && !*u.External {
-				_ = s.SetExternal(u.AccountID, &yes)
-				return
+				return s.SetExternal(u.AccountID, &yes)
 			}
 		}
+		return errors.New("everybody is from outside")
 	})
-	at(acme, 22.5, "a space vanishes", func(s *sim.Site) { _ = s.HideSpace(space(s, 11).ID) })
-	at(umbrella, 24.2, "the audit log is kept for a shorter time", func(s *sim.Site) {
+	at(acme, 22.5, "a space vanishes", func(s *sim.Site) error { return s.HideSpace(space(s, 11).ID) })
+	at(umbrella, 24.2, "the audit log is kept for a shorter time", func(s *sim.Site) error {
 		s.ChangeSettings(func(c *sim.SiteConfiguration) { c.RetentionNumber, c.RetentionUnits = 14, "DAYS" })
+		return nil
 	})
 	broken := ""
 	d.acts = []act{
@@ -171,7 +185,9 @@ func (d *demo) script() {
 		{d.day(16.2), func(context.Context) error {
 			for _, g := range d.server.Grants() {
 				if slices.Contains(g.Sites, initech.settings.Name) {
-					d.server.Revoke(g.ID)
+					if err := d.server.Revoke(g.ID); err != nil {
+						return err
+					}
 				}
 			}
 			d.server.ExpireAccessTokens()
@@ -219,6 +235,9 @@ func (d *demo) play(ctx context.Context, tell func(time.Time)) error {
 		}
 	}
 	tell(d.end)
+	if d.failed != nil {
+		return fmt.Errorf("the script could not be played: %w", d.failed)
+	}
 	return d.app.expect(ctx)
 }
 

@@ -78,7 +78,7 @@ func (a *app) recall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer res.Close()
+	defer func() { _ = res.Close() }() // what went wrong is told by the rows
 	for row, err := range res.Rows() {
 		if err != nil {
 			return err

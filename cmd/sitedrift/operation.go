@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -70,7 +71,7 @@ func call[R any](e *env, name string, params any, onEvent func(json.RawMessage) 
 		return result, err
 	}
 	answer, err := remote(e.ctx, cfg.Server.ControlSocket, name, raw, onEvent)
-	if err == errNoDaemon {
+	if errors.Is(err, errNoDaemon) {
 		answer, err = local(e, cfg, op, raw, onEvent)
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func opQuery(ctx context.Context, a *app, p queryParams, emit func(any)) (int, e
 	if err != nil {
 		return 0, queryFailed(err)
 	}
-	defer res.Close()
+	defer func() { _ = res.Close() }() // what went wrong is told by the rows
 	emit(queryEvent{Columns: res.Columns, Types: res.Types})
 	n := 0
 	var batch [][]clickhouse.Value

@@ -179,7 +179,8 @@ func cmdStill(ts *testscript.TestScript, _ bool, args []string) {
 func cmdJSONL(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	columns := []string{"event_id", "tenant_id", "dataset", "partition_id", "entity_key", "entity_name", "change", "before", "after", "severity", "run_id"}
-	pick := func(row map[string]any) (line string) {
+	pick := func(row map[string]any) string {
+		var line strings.Builder
 		for _, c := range columns {
 			value := row[c]
 			if text, ok := value.(string); ok && (c == "before" || c == "after") { // objects in the files, their texts in the warehouse
@@ -188,9 +189,9 @@ func cmdJSONL(ts *testscript.TestScript, _ bool, args []string) {
 					ts.Check(json.Unmarshal([]byte(text), &value))
 				}
 			}
-			line += fmt.Sprintf("%s=%v\n", c, value)
+			fmt.Fprintf(&line, "%s=%v\n", c, value)
 		}
-		return line
+		return line.String()
 	}
 	var got, want []string
 	rows := 0

@@ -159,7 +159,7 @@ func (t tenantInfo) credential() string {
 }
 
 func (c tenantsShowCmd) Run(e *env) error {
-	all, err := call[[]tenantInfo](e, "tenants", tenantsParams{c.ID}, nil)
+	all, err := call[[]tenantInfo](e, "tenants", tenantsParams(c), nil)
 	if err != nil {
 		return err
 	}
