@@ -11,19 +11,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -57,36 +54,36 @@ func scrape(ts *testscript.TestScript, path string, status int) []byte {
 	return text
 }
 
+var (
+	metricComment = regexp.MustCompile(`^# (HELP|TYPE) ([a-z_][a-z0-9_]*) (\S.*)$`)
+	metricSample  = regexp.MustCompile(`^([a-z_][a-z0-9_]*?)(_bucket|_sum|_count)?(\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? ([-+]?(?:[0-9.]+(?:e[-+]?[0-9]+)?|Inf|NaN))$`)
+)
+
+// cmdMetrics reads the text format strictly: each line is a comment or a sample,
+// and each sample's family has its help and its type before it.
 func cmdMetrics(ts *testscript.TestScript, _ bool, _ []string) {
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(scrape(ts, "/metrics", http.StatusOK)))
-	ts.Check(err)
-	for _, name := range slices.Sorted(maps.Keys(families)) {
-		if families[name].GetHelp() == "" {
-			ts.Fatalf("%s has no help", name)
+	known := map[string]map[string]string{}
+	for line := range strings.Lines(string(scrape(ts, "/metrics", http.StatusOK))) {
+		line = strings.TrimSuffix(line, "\n")
+		if m := metricComment.FindStringSubmatch(line); m != nil {
+			if known[m[2]] == nil {
+				known[m[2]] = map[string]string{}
+			}
+			known[m[2]][m[1]] = m[3]
+			continue
 		}
-		for _, m := range families[name].GetMetric() {
-			fmt.Fprintf(ts.Stdout(), "%s%s %v\n", name, labels(m), sample(m))
+		m := metricSample.FindStringSubmatch(line)
+		if m == nil {
+			ts.Fatalf("neither a comment nor a sample: %s", line)
 		}
-	}
-}
-
-func labels(m *dto.Metric) string {
-	var all []string
-	for _, l := range m.GetLabel() {
-		all = append(all, l.GetName()+"="+l.GetValue())
-	}
-	return "{" + strings.Join(all, ",") + "}"
-}
-
-func sample(m *dto.Metric) float64 {
-	switch {
-	case m.Counter != nil:
-		return m.Counter.GetValue()
-	case m.Histogram != nil:
-		return float64(m.Histogram.GetSampleCount())
-	default:
-		return m.Gauge.GetValue()
+		family := known[m[1]]
+		if family == nil {
+			family = known[m[1]+m[2]]
+		}
+		if family["HELP"] == "" || family["TYPE"] == "" {
+			ts.Fatalf("a sample without help and type before it: %s", line)
+		}
+		fmt.Fprintln(ts.Stdout(), strings.ReplaceAll(line, `"`, ""))
 	}
 }
 
