@@ -158,6 +158,8 @@ func (d *daemon) tail() string {
 
 // ask runs an operation through the control socket.
 func (d *daemon) ask(ctx context.Context, operation string, params any, onEvent func(json.RawMessage) error) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	raw, err := json.Marshal(params)
 	if err != nil {
 		return nil, err

@@ -207,8 +207,12 @@ func summary(t *testing.T, plan []killing, abandoned int, took time.Duration, w 
 	}
 	fmt.Fprintf(&b, "%-48s %5d %14d %10d\n", "together", total.kills, total.above, total.rows)
 	stats := w.provider.ProviderStats()
-	t.Logf("%d kills in %.1f s, %d runs cut off, %d token rotations of which %d repeated a token inside the leeway, %d grants lost\n%s",
-		total.kills, took.Seconds(), abandoned, stats.Rotations, stats.LeewayReuses, stats.FamiliesKilled, b.String())
+	points := int64(0)
+	for _, s := range w.sites {
+		points += int64(s.site.PointsUsed())
+	}
+	t.Logf("%d kills in %.1f s, %d runs cut off, %d points used, %d token rotations of which %d repeated a token inside the leeway, %d grants lost\n%s",
+		total.kills, took.Seconds(), abandoned, points, stats.Rotations, stats.LeewayReuses, stats.FamiliesKilled, b.String())
 	if total.kills != 50 || random != 20 {
 		t.Errorf("%d kills, %d of them at random; expected 50 and 20", total.kills, random)
 	}
