@@ -45,7 +45,7 @@ deps: bin/sitedrift ## Install what tests need: PostgreSQL's programs, npm packa
 
 .PHONY: test
 test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
-	@CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 14m -p $(P) $(TESTFLAGS) ./...
+	@CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, then look for known vulnerabilities
