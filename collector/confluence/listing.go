@@ -43,6 +43,12 @@ type seen struct {
 	walk int
 }
 
+// has reports whether the walk has met the item.
+func (s *seen) has(id string) bool {
+	walk, known := s.ids[id]
+	return known && walk == s.walk
+}
+
 // met counts the items of the walk.
 func (s *seen) met() int {
 	n := 0
@@ -63,8 +69,8 @@ func keep[T any](s *seen, items []T, id func(*T) ident) (fresh []T, progress int
 	fresh = items[:0]
 	for i := range items {
 		key := string(id(&items[i]))
-		walk, known := s.ids[key]
-		if !known || walk != s.walk {
+		_, known := s.ids[key]
+		if !s.has(key) {
 			progress++
 			s.ids[key] = s.walk
 		}

@@ -11,9 +11,10 @@ import (
 
 // offsetWalk is one walk over a v1 listing.
 type offsetWalk struct {
-	start             int // of the next page
-	covered           int // places read so far
-	total             int // items on all pages, as the site counts them; 0: it does not say
+	start             int  // of the next page
+	overlaps          bool // the next page begins with an item that this walk has met
+	covered           int  // places read so far
+	total             int  // items on all pages, as the site counts them; 0: it does not say
 	moved             bool
 	doubted           bool // the answer at start was asked for twice
 	empty, standstill int  // pages in a row
@@ -24,8 +25,10 @@ type offsetWalk struct {
 // ends the walk and is returned.
 //
 // A listing by numbers moves when items come or go while it is read, and an item
-// may slip from an unread page to a read one. Where the site counts the items,
-// another count on a later page gives that away: the walk begins again, once.
+// may slip from an unread page to a read one. Two things give that away: each
+// page is asked for from the last place of the page before, and must begin with
+// an item that is known; and where the site counts the items, every page must
+// tell the same number. A listing that moved is walked again, once.
 func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, l listing[T], emit func([]T) error) error {
 	ids := seen{}
 	w := offsetWalk{}
@@ -36,6 +39,7 @@ func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 			return s.readError(table, "", err)
 		}
 		n, progress := len(b.items), len(b.items)
+		slipped := w.overlaps && (n == 0 || !ids.has(string(l.id(&b.items[0]))))
 		if w.start > 0 || next >= 0 {
 			b.items, progress = keep(&ids, b.items, l.id)
 		}
@@ -56,7 +60,7 @@ func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 				return err
 			}
 		}
-		if w.total > 0 && b.total > 0 && b.total != w.total {
+		if slipped || w.total > 0 && b.total > 0 && b.total != w.total {
 			if !restarted {
 				restarted, w = true, offsetWalk{}
 				ids.walk++
@@ -67,9 +71,11 @@ func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 		w.total = b.total
 		w.covered = max(w.covered, w.start+n)
 		if next < 0 {
-			have := max(ids.met(), n)
-			if w.moved || have < w.total {
-				return &collector.ReadError{State: schemas.CoveragePartial, Evidence: "GET " + l.path + ": the site counts " + strconv.Itoa(w.total) + " items and showed " + strconv.Itoa(have) + ", or they moved while they were read"}
+			if have := max(ids.met(), n); have < w.total {
+				return &collector.ReadError{State: schemas.CoveragePartial, Evidence: "GET " + l.path + ": the site counts " + strconv.Itoa(w.total) + " items and showed " + strconv.Itoa(have)}
+			}
+			if w.moved {
+				return &collector.ReadError{State: schemas.CoveragePartial, Evidence: "GET " + l.path + ": items came or went while the list was read, twice in a row"}
 			}
 			return nil
 		}
@@ -84,7 +90,11 @@ func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 		if w.standstill >= maxStandstill || w.empty >= maxEmptyPages {
 			return inCircles(l.path)
 		}
+		w.overlaps = n > 0 && next == w.start+n
 		w.start, w.doubted = next, false
+		if w.overlaps {
+			w.start--
+		}
 	}
 	return inCircles(l.path)
 }

@@ -2,6 +2,7 @@ package confluence_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -104,5 +105,49 @@ func TestLeftOutAccount(t *testing.T) {
 		if slices.ContainsFunc(got.rows, func(r row) bool { return r["account_id"] == js(victim) }) {
 			t.Errorf("%s: the account is among the rows", table.Name)
 		}
+	}
+}
+
+// TestMembersMoveWhileRead: somebody who leaves a group while it is read moves
+// others from unread pages to read ones. They must not be taken for gone.
+func TestMembersMoveWhileRead(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		moves int // how often the listing moves
+		state schemas.CoverageState
+	}{
+		{"once", 1, schemas.CoverageComplete},
+		{"again and again", 3, schemas.CoveragePartial},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, confluencetest.SiteSettings{Users: 700, Groups: 3})
+			src := s.source()
+			read(t, src, datasets.Groups.Dataset, "")
+			group := wideGroup(s)
+			moves := 0
+			s.sim.Fail(confluencetest.Fault{Kind: confluencetest.FaultStatus, Endpoint: "membersByGroupId", Object: group, Page: 2, Times: -1, Match: func(*confluencetest.Request) bool {
+				if moves < c.moves {
+					moves++
+					for _, id := range s.sim.Truth().Members[group][:3] {
+						if err := s.sim.RemoveMember(group, id); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				return false
+			}})
+			got := read(t, src, datasets.GroupMembers.Dataset, group)
+			if got.state() != c.state || moves < 1 {
+				t.Fatalf("%s after %d moves: %v, want %s", got.state(), moves, got.err, c.state)
+			}
+			if got.err != nil {
+				return
+			}
+			for _, id := range s.sim.Truth().Members[group] {
+				if !slices.ContainsFunc(got.rows, func(r row) bool { return r["account_id"] == strconv.Quote(id) }) {
+					t.Errorf("member %s was overlooked", id)
+				}
+			}
+		})
 	}
 }

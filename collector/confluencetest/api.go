@@ -206,7 +206,7 @@ func (c *call) locate() {
 	if c.route.v1 {
 		start, _ := strconv.Atoi(c.query.Get("start"))
 		if limit, err := strconv.Atoi(c.query.Get("limit")); err == nil && limit > 0 {
-			c.page = 1 + start/limit
+			c.page = 1 + (start+limit-1)/limit // also where pages overlap a little
 		} else if start > 0 {
 			c.page = 2
 		}
