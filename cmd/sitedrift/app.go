@@ -188,7 +188,9 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 	})
 	a.onClose(a.tokens.Close)
 	if points := a.cfg.Limits.PointsPerHour; points > 0 {
-		a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: points, Now: a.out.now, Sleep: a.out.sleep})
+		a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: points, Now: a.out.now, Sleep: a.out.sleep, Waiting: func(tenant string, until time.Time) {
+			a.log.Warn("the app's points of this hour are used up: waiting (limits.points_per_hour)", zap.String("tenant", tenant), zap.Time("until", until))
+		}})
 	}
 	return nil
 }

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"go.uber.org/zap"
 
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/collector/vault"
 	"github.com/sitedrift/sitedrift/config"
 )
@@ -32,7 +35,8 @@ const demoWeeks = 4
 func (c *demoCmd) Run(e *env) (err error) {
 	dir := c.Dir
 	if dir == "" {
-		if dir, err = os.MkdirTemp(scratch(), "sitedrift-demo-"); err != nil {
+		sweepDemos(e.ctx, cmp.Or(scratch(), os.TempDir()))
+		if dir, err = os.MkdirTemp(scratch(), demoPrefix); err != nil {
 			return fmt.Errorf("make a directory for the demo: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
@@ -62,6 +66,29 @@ func (c *demoCmd) Run(e *env) (err error) {
 	fmt.Fprintf(e.out, "\nAsk more until you press Ctrl-C:\n\n  curl -s http://%s/?database=sitedrift --data-binary \"SELECT * FROM changes ORDER BY observed_at DESC LIMIT 5 FORMAT Vertical\"\n", d.app.engine.HTTPAddr())
 	<-e.ctx.Done()
 	return nil
+}
+
+const demoPrefix = "sitedrift-demo-"
+
+// sweepDemos deletes what demos that were killed left behind: directories whose
+// lock nobody holds. They lie in memory where there is enough of it, so a
+// forgotten one costs more than disk. A demo that begins at this moment has no
+// lock yet; it is young.
+func sweepDemos(ctx context.Context, parent string) {
+	found, _ := filepath.Glob(filepath.Join(parent, demoPrefix+"*"))
+	for _, dir := range found {
+		info, err := os.Stat(dir)
+		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		store, err := state.OpenSQLite(ctx, dir)
+		if err != nil {
+			continue // in use, or somebody else's
+		}
+		if store.Close() == nil {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // progress shows how far the history is: a bar on a terminal, a line a week

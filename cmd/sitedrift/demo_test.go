@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
@@ -370,6 +373,39 @@ func (w *demoWitness) checkReplay(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, state); diff != "" {
 			t.Errorf("%s of %s: who follows the events does not end at the truth (-want +got):\n%s", d.Name, lane.tenant, diff)
+		}
+	}
+}
+
+// TestDemoSweepsLeftovers: what a killed demo left goes; a running one stays.
+func TestDemoSweepsLeftovers(t *testing.T) {
+	parent := t.TempDir()
+	var dirs []string
+	for _, name := range []string{"left", "running", "young"} {
+		dir := filepath.Join(parent, demoPrefix+name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		store, err := state.OpenSQLite(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "running" {
+			t.Cleanup(func() { store.Close() })
+		} else if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if hour := time.Now().Add(-time.Hour); name != "young" {
+			if err := os.Chtimes(dir, hour, hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dirs = append(dirs, dir)
+	}
+	sweepDemos(t.Context(), parent)
+	for i, stays := range []bool{false, true, true} {
+		if _, err := os.Stat(dirs[i]); (err == nil) != stays {
+			t.Errorf("%s: stays %v, want %v", filepath.Base(dirs[i]), err == nil, stays)
 		}
 	}
 }

@@ -21,6 +21,9 @@ type BudgetOptions struct {
 
 	Now   func() time.Time                                 // time.Now if nil
 	Sleep func(ctx context.Context, d time.Duration) error // a timer if nil
+	// Waiting is told when a tenant has to wait for the next window, once per
+	// tenant and window; it must not block. nil: nobody is told.
+	Waiting func(tenant string, until time.Time)
 }
 
 // Budget is the hourly points quota of one OAuth app, shared by the clients of
@@ -33,6 +36,7 @@ type Budget struct {
 	reserve float64
 	now     func() time.Time
 	sleep   func(context.Context, time.Duration) error
+	waiting func(string, time.Time)
 
 	mu      sync.Mutex
 	reset   time.Time
@@ -41,12 +45,13 @@ type Budget struct {
 	spent   map[string]int
 	seen    map[string]time.Time // tenants of the last day
 	blocked map[string]time.Time // "" for all
+	told    map[string]time.Time // until when a tenant is said to wait
 }
 
 // NewBudget returns a full budget.
 func NewBudget(o BudgetOptions) *Budget {
-	b := &Budget{limit: o.PointsPerHour, reserve: o.Reserve, now: o.Now, sleep: o.Sleep,
-		spent: map[string]int{}, seen: map[string]time.Time{}, blocked: map[string]time.Time{}}
+	b := &Budget{limit: o.PointsPerHour, reserve: o.Reserve, now: o.Now, sleep: o.Sleep, waiting: o.Waiting,
+		spent: map[string]int{}, seen: map[string]time.Time{}, blocked: map[string]time.Time{}, told: map[string]time.Time{}}
 	if b.limit <= 0 {
 		b.limit = DefaultPointsPerHour
 	}
@@ -76,10 +81,22 @@ func (b *Budget) Wait(ctx context.Context, tenant string, points int) error {
 			return &Error{Class: ClassThrottled, Op: "wait for the app's hourly points", Method: "-", URLPath: "-",
 				Message: fmt.Sprintf("used up until %s", until.UTC().Format(time.RFC3339)), RetryAfter: wait}
 		}
+		b.tell(tenant, until)
 		// Not all at the same moment.
 		if err := b.sleep(ctx, wait+rand.N(2*time.Second)); err != nil {
 			return err
 		}
+	}
+}
+
+// tell says once per window that a tenant waits.
+func (b *Budget) tell(tenant string, until time.Time) {
+	b.mu.Lock()
+	told := b.told[tenant].Equal(until)
+	b.told[tenant] = until
+	b.mu.Unlock()
+	if b.waiting != nil && !told {
+		b.waiting(tenant, until)
 	}
 }
 
@@ -139,6 +156,7 @@ func (b *Budget) roll() time.Time {
 	for t, at := range b.seen {
 		if now.Sub(at) > 24*time.Hour {
 			delete(b.seen, t)
+			delete(b.told, t)
 		}
 	}
 	for t, end := range b.blocked {

@@ -46,6 +46,23 @@ func TestBudgetBlocksTillTheFullHour(t *testing.T) {
 	}
 }
 
+// TestWaitingIsTold: people learn of the wait when it begins, once.
+func TestWaitingIsTold(t *testing.T) {
+	clock := newClock()
+	var told []string
+	b := NewBudget(BudgetOptions{PointsPerHour: 10, Now: clock.Now, Sleep: clock.Sleep, Waiting: func(tenant string, until time.Time) {
+		told = append(told, tenant+" until "+until.Format("15:04"))
+	}})
+	for range 25 {
+		if err := b.Wait(t.Context(), "acme", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"acme until 11:00", "acme until 12:00"}, told); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestGreedyTenantLeavesRoomForOthers(t *testing.T) {
 	clock := newClock()
 	b := newBudget(clock, 1000)
