@@ -207,6 +207,37 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// TestRequestsShareNothing: whatever a request does to its session, the next one
+// finds none of it, although quiet sessions serve again.
+func TestRequestsShareNothing(t *testing.T) {
+	e := enginetest.Shared(t)
+	const ask = "SELECT currentDatabase(), (SELECT value FROM system.settings WHERE name = 'max_block_size'), (SELECT count() FROM system.tables WHERE is_temporary)"
+	_, _, before := post(t, e, nil, strings.NewReader(ask))
+	for _, c := range []struct {
+		q   url.Values
+		sql string
+	}{
+		{nil, "SET max_block_size = 111"},
+		{nil, "USE system"},
+		{nil, "CREATE TEMPORARY TABLE scratch (n UInt8)"},
+		{nil, "SELECT 1 SETTINGS max_block_size = 112"},
+		{nil, "SELECT throwIf(1)"},
+		{url.Values{"max_block_size": {"113"}}, "SELECT 1"},
+		{url.Values{"database": {"system"}}, "SELECT 1"},
+		{url.Values{"readonly": {"1"}}, "SELECT 1"},
+	} {
+		post(t, e, c.q, strings.NewReader(c.sql))
+		for range 3 {
+			if status, _, after := post(t, e, nil, strings.NewReader(ask)); status != 200 || after != before {
+				t.Errorf("after %s in %v: %d %q, want %q", c.sql, c.q, status, after, before)
+			}
+		}
+	}
+	if status, _, text := post(t, e, nil, strings.NewReader("CREATE TEMPORARY TABLE scratch (n UInt8)")); status != 200 {
+		t.Errorf("after a request that could only read: %d %s", status, text)
+	}
+}
+
 func TestLoopback(t *testing.T) {
 	for _, guests := range []bool{false, true} {
 		t.Run(fmt.Sprintf("guests %v", guests), func(t *testing.T) {

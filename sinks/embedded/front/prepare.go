@@ -10,13 +10,13 @@ import (
 	"github.com/sitedrift/sitedrift/sinks/embedded/chdb"
 )
 
-// prepare brings the session into the state the request asks for: current database, settings, mark. The returned
-// function takes a kept session's settings back; a session that lives for one request has nothing to take back.
-func (rq *request) prepare(ses *chdb.Session, database string) (restore func(), err error) {
+// prepare brings the session into the state the request asks for: current database, settings, and, in a kept session,
+// the mark of this request. The returned function takes a kept session's settings back.
+func (rq *request) prepare(ses *chdb.Session, mark, database string) (restore func(), err error) {
 	restore = func() {}
 	var set []string
 	if rq.session != "" { // a fresh session has its mark from the start
-		set = append(set, "log_comment = "+quote(rq.mark))
+		set = append(set, "log_comment = "+quote(mark))
 		if len(rq.settings) > 0 {
 			if restore, err = rq.remember(ses); err != nil {
 				return restore, err

@@ -34,7 +34,6 @@ type request struct {
 	settings   []setting
 	readOnly   string // "", or the level to force after the settings
 	queryID    string
-	mark       string // log_comment in the engine: by it a kill finds the statement
 	waitForEnd bool
 	session    string
 	ttl        time.Duration

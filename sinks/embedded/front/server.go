@@ -57,6 +57,7 @@ type Server struct {
 	requests atomic.Uint64
 	running  sync.WaitGroup // kills under way: they use the engine after their request ended
 	sessions sessions
+	pool     pool
 	hello    struct{ version, timezone string }
 }
 
@@ -74,6 +75,7 @@ func New(s Settings) (*Server, error) {
 // Close ends the kept sessions. No request may be running.
 func (s *Server) Close() {
 	s.running.Wait()
+	s.pool.closeAll()
 	s.sessions.closeAll()
 }
 
@@ -90,43 +92,83 @@ func (s *Server) kill(condition string) {
 	_ = ses.Exec("KILL QUERY WHERE (" + condition + ") AND query NOT LIKE 'KILL QUERY%' ASYNC")
 }
 
-// killOnDisconnect stops the statement whose mark begins with id as soon as ctx ends; the returned function calls that off.
-func (s *Server) killOnDisconnect(ctx context.Context, id string) (done func()) {
+// killOnDisconnect stops the statement whose mark begins with id as soon as ctx ends. The returned function calls that
+// off; false says that it was too late.
+func (s *Server) killOnDisconnect(ctx context.Context, id string) (calm func() bool) {
 	s.running.Add(1)
 	stop := context.AfterFunc(ctx, func() {
 		defer s.running.Done()
 		s.kill("startsWith(Settings['log_comment'], " + quote(id) + ")")
 	})
-	return func() {
-		if stop() {
+	return func() bool {
+		stopped := stop()
+		if stopped {
 			s.running.Done()
 		}
+		return stopped
 	}
 }
 
-// acquire gives the engine session for one request, and the function that hands it back.
-func (s *Server) acquire(ctx context.Context, rq *request) (*chdb.Session, func(), error) {
+// lent is an engine session that serves one request.
+type lent struct {
+	ses     *chdb.Session
+	mark    string // a kill finds the session's statement by it
+	restore func() // takes a kept session's settings back
+	release func(clean bool)
+}
+
+// acquire gives a session in the state that the request asks for: the client's own, one that waits in that state, or
+// a new one. Only a session that is released as clean serves others.
+func (s *Server) acquire(ctx context.Context, rq *request) (lent, error) {
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return lent{}, ctx.Err()
 	}
 	free := func() { <-s.slots }
+	comment := rq.query.Get("log_comment")
 	if rq.session != "" {
 		ses, release, err := s.sessions.take(s, rq)
 		if err != nil {
 			free()
-			return nil, nil, err
+			return lent{}, err
 		}
-		return ses, func() { release(); free() }, nil
+		mark := s.mark()
+		restore, err := rq.prepare(ses, mark+comment, s.Database)
+		if err != nil {
+			release()
+			free()
+			return lent{}, err
+		}
+		return lent{ses, mark, restore, func(bool) { release(); free() }}, nil
 	}
-	ses, err := s.Library.Open("--path="+s.Path, "--log_comment="+rq.mark)
-	if err != nil {
+	state := rq.state()
+	p := s.pool.take(state)
+	if p == nil {
+		p = &prepared{state: state, mark: s.mark()}
+		var err error
+		if p.ses, err = s.Library.Open("--path="+s.Path, "--log_comment="+p.mark+comment); err != nil {
+			free()
+			return lent{}, exception(1002, "UNKNOWN_EXCEPTION", err.Error())
+		}
+		if _, err := rq.prepare(p.ses, "", s.Database); err != nil {
+			p.ses.Close()
+			free()
+			return lent{}, err
+		}
+	}
+	return lent{p.ses, p.mark, func() {}, func(clean bool) {
+		if clean {
+			s.pool.put(p)
+		} else {
+			p.ses.Close()
+		}
 		free()
-		return nil, nil, exception(1002, "UNKNOWN_EXCEPTION", err.Error())
-	}
-	return ses, func() { ses.Close(); free() }, nil
+	}}, nil
 }
+
+// mark is a new word for a session, of which none begins with another.
+func (s *Server) mark() string { return fmt.Sprintf("%d- ", s.requests.Add(1)) }
 
 // ServeHTTP serves a request that must carry the token.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -167,30 +209,28 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	ctx := r.Context()
-	id := fmt.Sprintf("%d-%s", s.requests.Add(1), rq.queryID)
-	rq.mark = id + " " + rq.query.Get("log_comment")
-	ses, release, err := s.acquire(ctx, rq)
+	on, err := s.acquire(ctx, rq)
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	defer release()
-	restore, err := rq.prepare(ses, s.Database)
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	defer restore()
 	if rq.queryID != "" {
 		w.Header().Set("X-ClickHouse-Query-Id", rq.queryID)
 	}
-	defer s.killOnDisconnect(ctx, id+" ")()
+	ses, calm := on.ses, s.killOnDisconnect(ctx, on.mark)
+	done := false
+	defer func() {
+		undisturbed := calm() // a kill under way must not meet the next request's statement
+		on.restore()
+		on.release(done && undisturbed && leavesNoTrace(rq.text()))
+	}()
 	if rq.insert != nil {
 		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.body)
 		if err != nil {
 			fail(w, err)
 			return
 		}
+		done = true
 		out.summary(st, start)
 		out.close()
 		return
@@ -212,6 +252,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		out.fail(err)
 		return
 	}
+	done = true
 	out.summary(st, start)
 	out.close()
 }
