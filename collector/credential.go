@@ -14,9 +14,32 @@ const (
 	CredentialNeedsReconsent CredentialState = "needs_reconsent" // the grant is proven dead; only a person can help
 )
 
-// CredentialKind3LO is a Cloud 3LO grant with a rotating refresh token
-// (Atlassian, "OAuth 2.0 (3LO) apps").
-const CredentialKind3LO = "3lo"
+// The kinds of credentials. A tenant has at most one of each.
+const (
+	// CredentialKind3LO is a Cloud 3LO grant with a rotating refresh token
+	// (Atlassian, "OAuth 2.0 (3LO) apps").
+	CredentialKind3LO = "3lo"
+	// CredentialKindServiceAccount is the client id and secret of a Cloud service
+	// account (Atlassian, "Create OAuth 2.0 credential for service accounts").
+	CredentialKindServiceAccount = "service_account"
+	// CredentialKindScopedToken is an API token with scopes, of a person or of a
+	// service account, for the API gateway (Atlassian, "Scoped API Tokens in
+	// Confluence Cloud").
+	CredentialKindScopedToken = "scoped_token"
+	// CredentialKindAPIToken is an API token without scopes, for the site's own
+	// host: it may do what its account may (Atlassian, "Manage API tokens for your
+	// Atlassian account").
+	CredentialKindAPIToken = "api_token"
+	// CredentialKindAdminKey is an API key of a Cloud organization (Atlassian,
+	// "Manage an organization with the admin APIs").
+	CredentialKindAdminKey = "admin_key"
+	// CredentialKindDCOAuth is a Data Center grant with a rotating refresh token
+	// (Atlassian, "Confluence OAuth 2.0 provider API").
+	CredentialKindDCOAuth = "dc_oauth"
+	// CredentialKindDCToken is a personal access token of Data Center (Atlassian,
+	// "Using personal access tokens").
+	CredentialKindDCToken = "dc_pat"
+)
 
 // ErrNoCredential says that a tenant has no credential of the asked kind yet.
 var ErrNoCredential = errors.New("no credential stored")
@@ -27,8 +50,8 @@ type Credential struct {
 	Tenant string
 	Kind   string
 
-	Sealed     []byte // tokens, encrypted with tenant, kind and generation as associated data
-	Generation int64  // grows by one with each stored rotation or consent
+	Sealed     []byte // tokens or secret, encrypted with tenant, kind and generation as associated data
+	Generation int64  // grows by one with each stored rotation, consent or replacement
 
 	State       CredentialState
 	StateReason string // why it needs consent again, for people; never a secret
@@ -37,11 +60,11 @@ type Credential struct {
 	LeaseUntil time.Time // until when nobody else may
 	IntentAt   time.Time // when the refresh whose outcome is unknown was first tried; zero: none
 
-	AccessExpiresAt time.Time // end of the sealed access token
+	AccessExpiresAt time.Time // end of the sealed access token, or of a token or secret that nothing renews; zero: not known
 	LastOKAt        time.Time // last successful refresh or consent
-	ConsentedAt     time.Time // when a person granted it; the absolute expiry counts from here
+	ConsentedAt     time.Time // when a person granted or stored it; a 3LO grant's absolute expiry counts from here
 
-	ClientID  string   // the OAuth app
-	AccountID string   // the person or account that granted
+	ClientID  string   // the OAuth app, or the service account's client; empty for tokens
+	AccountID string   // the person or account that granted, or that the token is of: an account id, a user key or an e-mail address
 	Scopes    []string // granted scopes, sorted
 }

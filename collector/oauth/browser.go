@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/oauth2"
+
+	"github.com/sitedrift/sitedrift/collector/vault"
 )
 
 // cookieName binds a begun consent to the browser that began it.
@@ -26,7 +29,8 @@ const cookieName = "sitedrift_consent"
 type Pending struct {
 	consent *Consent
 	req     Request
-	host    string // of the redirect URL
+	scheme  string // of the redirect URL
+	host    string
 	path    string
 
 	authorize string
@@ -43,26 +47,33 @@ type Pending struct {
 	err      error
 }
 
-// Begin prepares a consent. The redirect URL must be http on a loopback host,
-// since the answer holds the code in clear.
+// Begin prepares a consent. The redirect URL must be on a loopback host, since
+// the answer holds the code; http or, for providers that insist, https.
 func (c *Consent) Begin(req Request) (*Pending, error) {
 	u, err := url.Parse(c.Provider.RedirectURL)
-	if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.Port() == "" || u.RawQuery != "" || u.Path == startPath {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !isLoopback(u.Hostname()) || u.Port() == "" || u.RawQuery != "" || u.Path == startPath {
 		return nil, fmt.Errorf("the redirect URL %q cannot be served here: it must look like http://127.0.0.1:8765/callback, as registered with the app", clean(c.Provider.RedirectURL))
 	}
 	p := &Pending{
-		consent: c, req: req, host: u.Host, path: u.Path,
+		consent: c, req: req, scheme: u.Scheme, host: u.Host, path: u.Path,
 		start: random(), state: random(), cookie: random(),
 		expires: c.now().Add(consentTime), done: make(chan struct{}),
 	}
 	if p.path == "" {
 		p.path = "/"
 	}
-	options := []oauth2.AuthCodeOption{oauth2.SetAuthURLParam("prompt", "consent")}
+	var options []oauth2.AuthCodeOption
 	if c.Provider.Audience != "" {
-		options = append(options, oauth2.SetAuthURLParam("audience", c.Provider.Audience))
+		options = append(options, oauth2.SetAuthURLParam("audience", c.Provider.Audience), oauth2.SetAuthURLParam("prompt", "consent"))
 	}
-	p.authorize = c.Provider.app(wanted(req.Scopes)).AuthCodeURL(p.state, options...)
+	p.req.Verifier = vault.Secret{}
+	if c.Provider.PKCE {
+		// Whoever sees the code on its way cannot use it: the verifier stays here.
+		verifier := oauth2.GenerateVerifier()
+		p.req.Verifier = vault.NewSecret(verifier)
+		options = append(options, oauth2.S256ChallengeOption(verifier))
+	}
+	p.authorize = c.Provider.app(c.Provider.asks(req.Scopes)).AuthCodeURL(p.state, options...)
 	return p, nil
 }
 
@@ -71,12 +82,12 @@ const startPath = "/start"
 // StartURL is what the person opens. It sets the cookie and leads on to the
 // provider; whoever has this URL can consent for the tenant.
 func (p *Pending) StartURL() string {
-	return "http://" + p.host + startPath + "?key=" + p.start
+	return p.scheme + "://" + p.host + startPath + "?key=" + p.start
 }
 
 // Serve listens at the redirect URL's address until the consent is finished,
 // refused or ten minutes old, or ctx ends. It calls ready with the URL to open
-// once it listens.
+// once it listens. Behind https is a certificate that is made for this consent.
 func (c *Consent) Serve(ctx context.Context, req Request, ready func(startURL string)) (Result, error) {
 	p, err := c.Begin(req)
 	if err != nil {
@@ -85,6 +96,13 @@ func (c *Consent) Serve(ctx context.Context, req Request, ready func(startURL st
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.host)
 	if err != nil {
 		return Result{}, fmt.Errorf("listen for the callback at %s (is another connect running?): %w", p.host, err)
+	}
+	if p.scheme == "https" {
+		certificate, err := loopbackCertificate(hostname(p.host), c.now())
+		if err != nil {
+			return Result{}, errors.Join(err, listener.Close())
+		}
+		listener = tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}})
 	}
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(c.log())}
 	var wg sync.WaitGroup
@@ -147,7 +165,7 @@ func (p *Pending) serveStart(w http.ResponseWriter, r *http.Request) {
 		p.page(w, http.StatusGone, "Too late", "This consent is over. Run sitedrift connect again.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: p.cookie, Path: p.path, MaxAge: int(consentTime / time.Second), HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: p.cookie, Path: p.path, MaxAge: int(consentTime / time.Second), HttpOnly: true, Secure: p.scheme == "https", SameSite: http.SameSiteLaxMode})
 	http.Redirect(w, r, p.authorize, http.StatusFound)
 }
 
@@ -203,7 +221,7 @@ func (p *Pending) finish(ctx context.Context, q url.Values) (Result, error) {
 			detail += " (" + clean(d) + ")"
 		}
 		if code == "access_denied" {
-			return Result{}, fmt.Errorf("tenant %s: %w: the person pressed Cancel or may not grant: %s; nothing was stored: run sitedrift connect --tenant %s again", p.req.Tenant, ErrConsentDenied, detail, p.req.Tenant)
+			return Result{}, fmt.Errorf("tenant %s: %w: the person pressed Cancel or may not grant: %s; nothing was stored: run %s again", p.req.Tenant, ErrConsentDenied, detail, p.consent.again(p.req.Tenant))
 		}
 		return Result{}, &Error{Class: ErrClientConfig, Op: "ask for consent", Tenant: p.req.Tenant, Kind: p.consent.Provider.kind(), Code: detail,
 			Hint: "check the app's scopes and redirect URL"}
@@ -237,6 +255,15 @@ func random() string {
 }
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// hostname is the host of a host with a port.
+func hostname(host string) string {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		return host
+	}
+	return name
+}
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

@@ -39,18 +39,27 @@ type Consent struct {
 	Transport http.RoundTripper // to the provider; http.DefaultTransport if nil
 	Now       func() time.Time  // time.Now if nil
 	Log       *zap.Logger       // may be nil
+
+	// Again gives the command that begins a consent, for errors; sitedrift connect
+	// with its options if nil.
+	Again func(tenant, kind string) string
 }
 
 // Request is what a consent is for.
 type Request struct {
 	Tenant string
 	// SiteURL is the tenant's site, such as https://example.atlassian.net. If it
-	// and CloudID are empty, the grant must reach exactly one site.
+	// and CloudID are empty, the grant must reach exactly one site. On Data Center
+	// it is the provider's own address.
 	SiteURL string
 	// CloudID, if known already, must be that of the site which the grant reaches.
 	CloudID string
-	// Scopes are wanted; offline_access is added.
+	// Scopes are wanted. On Cloud offline_access is added; of Data Center's the
+	// strongest is asked for, which holds the others.
 	Scopes []string
+	// Verifier is what the code of CompleteWithCode was bound to (RFC 7636); empty
+	// if it was asked for without a challenge. The browser flow makes its own.
+	Verifier vault.Secret
 }
 
 // Result is a stored grant and what is remarkable about it.
@@ -60,7 +69,7 @@ type Result struct {
 	SiteName   string
 	SiteURL    string
 
-	Granted []string // sorted
+	Granted []string // sorted, with what they imply
 	Missing []string // wanted and not granted
 	Extra   []string // granted and not wanted
 
@@ -81,6 +90,17 @@ func (c *Consent) CompleteWithCode(ctx context.Context, req Request, code string
 	return c.keep(ctx, req, got, res)
 }
 
+func (c *Consent) keeper() keeper { return keeper{c.Store, c.Vault} }
+
+// sealed is what is sealed of a grant with these tokens.
+func (c *Consent) sealed(access, refresh vault.Secret) grant {
+	g := grant{Access: access, Refresh: refresh}
+	if c.Provider.KeepClient {
+		g.Secret, g.Redirect = c.Provider.ClientSecret, c.Provider.RedirectURL
+	}
+	return g
+}
+
 // ImportRefreshToken stores a refresh token that was got elsewhere, proves it by
 // refreshing it once, and checks the grant like a consent. A healthy grant of
 // the tenant is replaced only if replace is set. The token is used up by this;
@@ -88,7 +108,7 @@ func (c *Consent) CompleteWithCode(ctx context.Context, req Request, code string
 func (c *Consent) ImportRefreshToken(ctx context.Context, req Request, tokens *Tokens, refresh vault.Secret, replace bool) (Result, error) {
 	const op = "import the refresh token"
 	kind := c.Provider.kind()
-	old, err := c.previous(ctx, req.Tenant)
+	old, err := c.keeper().previous(ctx, req.Tenant, kind)
 	if err != nil {
 		return Result{}, err
 	}
@@ -99,8 +119,9 @@ func (c *Consent) ImportRefreshToken(ctx context.Context, req Request, tokens *T
 		return Result{}, fmt.Errorf("%s of tenant %s: it is empty", op, req.Tenant)
 	}
 	// It has to be durable before it is sent: the first use replaces it.
-	token := grant{Refresh: vault.NewSecret(strings.TrimSpace(refresh.Reveal()))}
-	if _, err := c.store(ctx, collector.Credential{Tenant: req.Tenant, Kind: kind, ConsentedAt: c.now()}, token); err != nil {
+	token := c.sealed(vault.Secret{}, vault.NewSecret(strings.TrimSpace(refresh.Reveal())))
+	first := collector.Credential{Tenant: req.Tenant, Kind: kind, LastOKAt: c.now(), ConsentedAt: c.now(), ClientID: c.Provider.ClientID}
+	if _, err := c.keeper().replace(ctx, first, token); err != nil {
 		return Result{}, err
 	}
 	tokens.drop(req.Tenant, kind)
@@ -115,16 +136,22 @@ func (c *Consent) ImportRefreshToken(ctx context.Context, req Request, tokens *T
 	if token, err = openGrant(c.Vault, row); err != nil {
 		return Result{}, err
 	}
-	res, err := c.inspect(ctx, req, pair{access: access})
+	res, err := c.inspect(ctx, req, pair{access: access, scopes: row.Scopes})
 	if err != nil {
 		return Result{}, fmt.Errorf("%s of tenant %s: it works and is stored, but: %w", op, req.Tenant, err)
 	}
+	if kind == collector.CredentialKindDCOAuth {
+		if row.Scopes == nil {
+			res.Warnings = append(res.Warnings, "the site does not say which scope the grant has, so it is taken to be "+strings.Join(c.Provider.asks(req.Scopes), " "))
+		}
+	} else {
+		res.Warnings = append(res.Warnings, "the day of consent is not known, so the yearly end of the grant is counted from today")
+	}
 	row.AccountID, row.Scopes = res.Credential.AccountID, res.Granted
 	// Only for this generation: a refresh that came between keeps its tokens.
-	if res.Credential, err = c.put(ctx, row, token); err != nil {
+	if res.Credential, err = c.keeper().put(ctx, row, token); err != nil {
 		return Result{}, err
 	}
-	res.Warnings = append(res.Warnings, "the day of consent is not known, so the yearly end of the grant is counted from today")
 	return res, nil
 }
 
@@ -138,7 +165,11 @@ func (c *Consent) exchange(ctx context.Context, req Request, code string) (pair,
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	sentAt := c.now()
-	t, err := c.Provider.app(nil).Exchange(context.WithValue(ctx, oauth2.HTTPClient, newClient(c.Transport)), code)
+	var options []oauth2.AuthCodeOption
+	if !req.Verifier.IsZero() {
+		options = append(options, oauth2.VerifierOption(req.Verifier.Reveal()))
+	}
+	t, err := c.Provider.app(nil).Exchange(context.WithValue(ctx, oauth2.HTTPClient, newClient(c.Transport)), code, options...)
 	var answer *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &answer):
@@ -148,7 +179,7 @@ func (c *Consent) exchange(ctx context.Context, req Request, code string) (pair,
 		}
 		switch {
 		case answer.ErrorCode == "invalid_grant":
-			e.Class, e.Hint = ErrConsentDenied, "the code was used or is too old: begin again with sitedrift connect --tenant "+req.Tenant
+			e.Class, e.Hint = ErrConsentDenied, "the code was used or is too old: begin again with "+c.again(req.Tenant)
 		case e.Status >= 300 && e.Status < 500 && e.Status != http.StatusTooManyRequests:
 			e.Class, e.Hint = ErrClientConfig, "check "+c.Provider.clientKeys()+" and the redirect URL"
 		}
@@ -159,8 +190,11 @@ func (c *Consent) exchange(ctx context.Context, req Request, code string) (pair,
 		return pair{}, fail(&Error{Class: ErrTemporary, Cause: errors.New("the answer is not a token in JSON")})
 	}
 	if t.RefreshToken == "" {
-		return pair{}, fail(&Error{Class: ErrClientConfig, Cause: errors.New("the grant has no refresh token"),
-			Hint: "add the scope offline_access to the app and to the wanted scopes"})
+		hint := "add the scope offline_access to the app and to the wanted scopes"
+		if c.Provider.Audience == "" {
+			hint = "look whether the provider lets this app refresh"
+		}
+		return pair{}, fail(&Error{Class: ErrClientConfig, Cause: errors.New("the grant has no refresh token"), Hint: hint})
 	}
 	got := pair{access: vault.NewSecret(t.AccessToken), refresh: vault.NewSecret(t.RefreshToken), lifetime: defaultLifetime}
 	if t.ExpiresIn > 0 {
@@ -174,6 +208,9 @@ func (c *Consent) exchange(ctx context.Context, req Request, code string) (pair,
 
 // inspect finds out what a grant reaches and compares it with what was wanted.
 func (c *Consent) inspect(ctx context.Context, req Request, got pair) (Result, error) {
+	if c.Provider.kind() == collector.CredentialKindDCOAuth {
+		return c.inspectSite(ctx, req, got)
+	}
 	sites, err := c.sites(ctx, req, got.access)
 	if err != nil {
 		return Result{}, err
@@ -182,25 +219,12 @@ func (c *Consent) inspect(ctx context.Context, req Request, got pair) (Result, e
 	if err != nil {
 		return Result{}, err
 	}
-	res := Result{CloudID: site.ID, SiteName: clean(site.Name), SiteURL: site.URL, Granted: got.scopes}
-	if res.Granted == nil {
-		res.Granted = splitScopes(strings.Join(site.Scopes, " "))
+	res := Result{CloudID: site.ID, SiteName: clean(site.Name), SiteURL: site.URL}
+	granted := got.scopes
+	if granted == nil {
+		granted = splitScopes(strings.Join(site.Scopes, " "))
 	}
-	for _, s := range wanted(req.Scopes) {
-		// What granted a refresh token granted this, also if the list leaves it out.
-		if s != offline && !slices.Contains(res.Granted, s) {
-			res.Missing = append(res.Missing, s)
-		}
-	}
-	for _, s := range res.Granted {
-		if s != offline && !slices.Contains(req.Scopes, s) {
-			res.Extra = append(res.Extra, s)
-		}
-	}
-	if len(res.Missing) > 0 {
-		res.Warnings = append(res.Warnings, "not granted: "+strings.Join(res.Missing, ", ")+
-			"; add these scopes to the app and consent again, or the datasets that need them stay unreadable")
-	}
+	res.compare(req.Scopes, req.Scopes, granted)
 	account, unknown := c.account(ctx, site.ID, res.Granted, got.access)
 	if account == "" {
 		res.Warnings = append(res.Warnings, "which account consented is not known ("+unknown+"), so two grants of one person would go unnoticed")
@@ -218,81 +242,58 @@ func (c *Consent) inspect(ctx context.Context, req Request, got pair) (Result, e
 	return res, nil
 }
 
+// compare notes what was granted, what of the wanted is missing, and what came
+// beyond the expected.
+func (r *Result) compare(wanted, expected, granted []string) {
+	r.Granted = granted
+	for _, s := range slices.Compact(slices.Sorted(slices.Values(wanted))) {
+		// What granted a refresh token granted this, also if the list leaves it out.
+		if s != offline && !slices.Contains(granted, s) {
+			r.Missing = append(r.Missing, s)
+		}
+	}
+	for _, s := range granted {
+		if s != offline && !slices.Contains(expected, s) {
+			r.Extra = append(r.Extra, s)
+		}
+	}
+	if len(r.Missing) > 0 {
+		r.Warnings = append(r.Warnings, "not granted: "+strings.Join(r.Missing, ", ")+
+			"; add these scopes to the app and consent again, or the datasets that need them stay unreadable")
+	}
+}
+
 // keep stores a checked grant.
 func (c *Consent) keep(ctx context.Context, req Request, got pair, res Result) (Result, error) {
-	old, err := c.previous(ctx, req.Tenant)
+	old, err := c.keeper().previous(ctx, req.Tenant, c.Provider.kind())
 	if err != nil {
 		return Result{}, err
 	}
 	if old.AccountID != "" && res.Credential.AccountID != "" && old.AccountID != res.Credential.AccountID {
 		res.Warnings = append(res.Warnings, "another account than before consented: it may see other spaces, so each dataset begins a new epoch")
 	}
-	res.Credential, err = c.store(ctx, collector.Credential{
+	res.Credential, err = c.keeper().replace(ctx, collector.Credential{
 		Tenant: req.Tenant, Kind: c.Provider.kind(),
-		AccessExpiresAt: got.sentAt.Add(got.lifetime), ConsentedAt: c.now(),
-		AccountID: res.Credential.AccountID, Scopes: res.Granted,
-	}, grant{Access: got.access, Refresh: got.refresh})
+		AccessExpiresAt: got.sentAt.Add(got.lifetime), LastOKAt: c.now(), ConsentedAt: c.now(),
+		ClientID: c.Provider.ClientID, AccountID: res.Credential.AccountID, Scopes: res.Granted,
+	}, c.sealed(got.access, got.refresh))
 	return res, err
 }
 
-// previous returns the tenant's row, or a zero one.
-func (c *Consent) previous(ctx context.Context, tenant string) (collector.Credential, error) {
-	old, err := c.Store.Credential(ctx, tenant, c.Provider.kind())
-	if err != nil && !errors.Is(err, collector.ErrNoCredential) {
-		return old, fmt.Errorf("read the present grant of tenant %s: %w", tenant, err)
-	}
-	return old, nil
-}
-
-// store puts g in place of whatever grant is stored. A person's consent wins
-// over refreshes of the old grant that come between.
-func (c *Consent) store(ctx context.Context, row collector.Credential, g grant) (collector.Credential, error) {
-	row.State, row.LastOKAt, row.ClientID = collector.CredentialOK, c.now(), c.Provider.ClientID
-	for try := 1; ; try++ {
-		old, err := c.previous(ctx, row.Tenant)
-		if err != nil {
-			return row, err
-		}
-		row.Generation = old.Generation
-		stored, err := c.put(ctx, row, g)
-		if err == nil {
-			return stored, nil
-		}
-		if now, e := c.previous(ctx, row.Tenant); e != nil || now.Generation == old.Generation || try == 5 {
-			return row, err
-		}
-	}
-}
-
-// put seals g for the generation after row's and stores it if row's is still
-// the stored one.
-func (c *Consent) put(ctx context.Context, row collector.Credential, g grant) (collector.Credential, error) {
-	row.Generation++
-	sealed, err := sealGrant(c.Vault, row, g)
-	if err != nil {
-		return row, err
-	}
-	row.Sealed = sealed
-	stored, err := c.Store.PutConsent(ctx, row)
-	if err != nil {
-		return row, fmt.Errorf("store the grant of tenant %s: %w", row.Tenant, err)
-	}
-	return stored, nil
-}
-
 const offline = "offline_access"
-
-// wanted returns scopes with offline_access, sorted and distinct.
-func wanted(scopes []string) []string {
-	all := slices.Sorted(slices.Values(append(slices.Clone(scopes), offline)))
-	return slices.Compact(all)
-}
 
 func (c *Consent) now() time.Time {
 	if c.Now == nil {
 		return time.Now()
 	}
 	return c.Now()
+}
+
+func (c *Consent) again(tenant string) string {
+	if c.Again == nil {
+		return again(tenant, c.Provider.kind())
+	}
+	return c.Again(tenant, c.Provider.kind())
 }
 
 func (c *Consent) log() *zap.Logger {

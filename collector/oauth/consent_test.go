@@ -249,14 +249,14 @@ func TestStartPageNeedsItsKey(t *testing.T) {
 
 func TestRedirectURLMustBeServedHere(t *testing.T) {
 	w := newWorld(t)
-	for _, bad := range []string{"https://127.0.0.1:8765/cb", "http://example.com:8765/cb", "http://127.0.0.1/cb", "", "http://127.0.0.1:8765/start", "http://[::1:80", "http://10.0.0.1:80/cb"} {
+	for _, bad := range []string{"https://example.com:8765/cb", "ftp://127.0.0.1:8765/cb", "http://example.com:8765/cb", "http://127.0.0.1/cb", "", "http://127.0.0.1:8765/start", "http://[::1:80", "http://10.0.0.1:80/cb"} {
 		c := w.consent()
 		c.Provider.RedirectURL = bad
 		if _, err := c.Begin(w.request()); err == nil {
 			t.Errorf("redirect URL %q was taken", bad)
 		}
 	}
-	for _, good := range []string{"http://localhost:8765/cb", "http://[::1]:8765/cb", "http://127.0.0.1:8765"} {
+	for _, good := range []string{"http://localhost:8765/cb", "http://[::1]:8765/cb", "http://127.0.0.1:8765", "https://127.0.0.1:8765/cb"} {
 		c := w.consent()
 		c.Provider.RedirectURL = good
 		if _, err := c.Begin(w.request()); err != nil {

@@ -69,12 +69,19 @@ func (p Provider) refresh(ctx context.Context, client *http.Client, token vault.
 	fields := map[string]string{
 		"grant_type":    "refresh_token",
 		"client_id":     p.ClientID,
-		"client_secret": p.ClientSecret.Reveal(),
 		"refresh_token": token.Reveal(),
+	}
+	if !p.ClientSecret.IsZero() { // an app without one is a public client
+		fields["client_secret"] = p.ClientSecret.Reveal()
 	}
 	if p.RedirectOnRefresh {
 		fields["redirect_uri"] = p.RedirectURL
 	}
+	return p.ask(ctx, client, fields)
+}
+
+// ask calls the token endpoint once.
+func (p Provider) ask(ctx context.Context, client *http.Client, fields map[string]string) (pair, verdict, *Error) {
 	body, contentType := encodeFields(fields, p.JSONBody)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.TokenURL, bytes.NewReader(body))
 	if err != nil {

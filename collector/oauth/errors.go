@@ -16,6 +16,9 @@ var (
 	// ErrNeedsReconsent says that the grant is proven dead: a person has to
 	// consent again (`sitedrift connect`).
 	ErrNeedsReconsent = errors.New("consent is needed again")
+	// ErrNeedsNewToken says that a token, a key or a client secret has expired or is
+	// refused: an operator has to make a new one (`sitedrift connect`).
+	ErrNeedsNewToken = errors.New("a new one is needed")
 	// ErrClientConfig says that the app's id, secret or endpoints are wrong. The
 	// grant may be well.
 	ErrClientConfig = errors.New("the OAuth app is not configured right")
@@ -32,7 +35,7 @@ var (
 // Error is a failure to get an access token or a grant. It holds no part of an
 // answer but its error code and its description, cut and escaped.
 type Error struct {
-	Class  error // ErrNeedsReconsent, ErrClientConfig, ErrTemporary or ErrStillRefused
+	Class  error // ErrNeedsReconsent, ErrNeedsNewToken, ErrClientConfig, ErrTemporary or ErrStillRefused
 	Op     string
 	Tenant string
 	Kind   string

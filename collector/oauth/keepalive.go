@@ -12,11 +12,11 @@ const (
 	// idleLimit is after how long without a refresh a grant is refreshed for its
 	// own sake, far inside CloudIdleLimit.
 	idleLimit = 7 * day
-	// warnFrom is the age from which the end of a grant is announced.
-	warnFrom = 335 * day
+	// warnBefore is how long before it the end of a credential is announced.
+	warnBefore = 30 * day
 )
 
-// Warning says that a grant ends by age, which no refresh prevents.
+// Warning says that a credential ends, which no refresh prevents.
 type Warning struct {
 	Tenant   string
 	Kind     string
@@ -25,8 +25,8 @@ type Warning struct {
 }
 
 // KeepAlive refreshes grants that were not refreshed for a week, since idle ones
-// end after 90 days, and returns a warning for each grant whose age comes near
-// the absolute limit. The error joins those of the single refreshes.
+// end after 90 days, and returns a warning for each credential that comes near
+// its end (see EndsAt). The error joins those of the single refreshes.
 func (t *Tokens) KeepAlive(ctx context.Context) ([]Warning, error) {
 	rows, err := t.Store.Credentials(ctx)
 	if err != nil {
@@ -36,31 +36,46 @@ func (t *Tokens) KeepAlive(ctx context.Context) ([]Warning, error) {
 	var warnings []Warning
 	var idle []collector.Credential
 	for _, c := range rows {
-		if c.Kind != t.Provider.kind() || c.State != collector.CredentialOK {
+		if !t.rotates(c.Kind) && !isStatic(c.Kind) || c.State != collector.CredentialOK {
 			continue
 		}
 		if left, warn := Countdown(c, now); warn {
-			warnings = append(warnings, Warning{Tenant: c.Tenant, Kind: c.Kind, DaysLeft: left, EndsAt: c.ConsentedAt.Add(CloudAbsoluteLimit)})
+			end, _ := EndsAt(c)
+			warnings = append(warnings, Warning{Tenant: c.Tenant, Kind: c.Kind, DaysLeft: left, EndsAt: end})
 		}
 		if isIdle(c, now) {
 			idle = append(idle, c)
 		}
 	}
 	return warnings, t.each(ctx, idle, func(c collector.Credential) error {
-		_, err := t.fly(ctx, key{c.Tenant, c.Kind}, want{settled: func(c collector.Credential, _ token) bool { return !isIdle(c, t.Now()) }})
+		_, err := t.fly(ctx, key{c.Tenant, c.Kind}, want{settled: func(r row, _ token) bool { return !isIdle(r.Credential, t.Now()) }})
 		return err
 	})
 }
 
 func isIdle(c collector.Credential, now time.Time) bool { return now.Sub(c.LastOKAt) >= idleLimit }
 
-// Countdown returns the whole days until the grant ends by age, and whether to
-// warn of it: from day 335 of 365 (Atlassian community, staff answer in 60806).
-// A grant without a time of consent has no countdown.
+// EndsAt returns when a credential ends for good, whatever is done to keep it
+// alive, and whether that is known: a 3LO grant a year after the consent
+// (Atlassian community, staff answer in 60806), a token, a key or a client secret
+// at the time that the operator gave.
+func EndsAt(c collector.Credential) (time.Time, bool) {
+	switch {
+	case isStatic(c.Kind):
+		return c.AccessExpiresAt, !c.AccessExpiresAt.IsZero()
+	case c.Kind == collector.CredentialKindDCOAuth, c.ConsentedAt.IsZero():
+		return time.Time{}, false
+	}
+	return c.ConsentedAt.Add(CloudAbsoluteLimit), true
+}
+
+// Countdown returns the whole days until the credential ends, and whether to
+// warn of it: in the last 30 days. One whose end is not known counts as far away.
 func Countdown(c collector.Credential, now time.Time) (daysLeft int, warn bool) {
-	if c.ConsentedAt.IsZero() {
+	end, known := EndsAt(c)
+	if !known {
 		return int(CloudAbsoluteLimit / day), false
 	}
-	age := now.Sub(c.ConsentedAt)
-	return max(int((CloudAbsoluteLimit-age)/day), 0), age >= warnFrom
+	left := end.Sub(now)
+	return max(int(left/day), 0), left <= warnBefore
 }

@@ -41,9 +41,9 @@ func (t *Tokens) ServePendingIntents(ctx context.Context) error {
 			return nil
 		}
 		pending := c.Generation
-		_, err := t.fly(ctx, k, want{settled: func(c collector.Credential, tok token) bool {
+		_, err := t.fly(ctx, k, want{settled: func(r row, tok token) bool {
 			// An old intent is not sent again while the access token lives (step 5).
-			return c.Generation != pending || c.IntentAt.IsZero() || t.tooLate(c, t.Now()) && tok.usable(t.Now())
+			return r.Generation != pending || r.IntentAt.IsZero() || r.tooLate(t.Now()) && tok.usable(t.Now())
 		}})
 		if err != nil {
 			plan.wait = min(max(2*plan.wait, time.Second), time.Minute)
@@ -56,7 +56,7 @@ func (t *Tokens) ServePendingIntents(ctx context.Context) error {
 	})
 }
 
-// each runs do for the rows of our provider that can be refreshed, a few side by side.
+// each runs do for the rows that can be refreshed here, a few side by side.
 func (t *Tokens) each(ctx context.Context, rows []collector.Credential, do func(collector.Credential) error) error {
 	var (
 		wg   sync.WaitGroup
@@ -65,7 +65,7 @@ func (t *Tokens) each(ctx context.Context, rows []collector.Credential, do func(
 		slot = make(chan struct{}, atOnce)
 	)
 	for _, c := range rows {
-		if c.Kind != t.Provider.kind() || c.State != collector.CredentialOK {
+		if !t.rotates(c.Kind) || c.State != collector.CredentialOK {
 			continue
 		}
 		select {
@@ -99,8 +99,8 @@ func (t *Tokens) Run(ctx context.Context) {
 			alive = now
 			warnings, err := t.KeepAlive(ctx)
 			for _, w := range warnings {
-				t.Log.Warn("a grant ends soon, consent is needed again",
-					zap.String("tenant", w.Tenant), zap.String("kind", w.Kind), zap.Int("days_left", w.DaysLeft))
+				t.Log.Warn("a credential ends soon and nothing renews it: consent again, or make a new token",
+					zap.String("tenant", w.Tenant), zap.String("kind", w.Kind), zap.Int("days_left", w.DaysLeft), zap.String("run", t.Again(w.Tenant, w.Kind)))
 			}
 			if err != nil && ctx.Err() == nil {
 				t.Log.Warn("some idle grants could not be kept alive", zap.Error(err))

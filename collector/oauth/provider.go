@@ -41,6 +41,14 @@ type Provider struct {
 
 	JSONBody          bool // send the refresh call as JSON instead of a form
 	RedirectOnRefresh bool // send redirect_uri with a refresh, as Data Center wants
+	PKCE              bool // bind the code to a verifier (RFC 7636, method S256)
+
+	// EndsAccess says that a refresh ends the access token in use, too: calls in
+	// flight are let finish first (see Tokens.Transport).
+	EndsAccess bool
+	// KeepClient seals the client secret and the redirect URL with the grant: the
+	// app is the tenant's own.
+	KeepClient bool
 
 	// ConfigKeys name the configuration keys of ClientID, ClientSecret and the
 	// endpoints in errors.
@@ -63,6 +71,16 @@ func AtlassianCloud(auth, api, clientID string, clientSecret vault.Secret, redir
 		RedirectURL:  redirectURL,
 		Leeway:       CloudLeeway,
 	}
+}
+
+// of completes a provider by what was sealed with a grant. The redirect URL is
+// always the consent's: another one is refused like a dead token.
+func (p Provider) of(g grant) Provider {
+	if p.ClientSecret.IsZero() {
+		p.ClientSecret = g.Secret
+	}
+	p.RedirectURL = cmp.Or(g.Redirect, p.RedirectURL)
+	return p
 }
 
 func (p Provider) kind() string { return cmp.Or(p.Kind, collector.CredentialKind3LO) }

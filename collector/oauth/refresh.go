@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,7 +14,7 @@ import (
 // want is what a refresh is for: settled tells whether a row and its token
 // already give it.
 type want struct {
-	settled  func(collector.Credential, token) bool
+	settled  func(row, token) bool
 	orUsable bool // a token that still lives will do while another process refreshes
 }
 
@@ -45,12 +44,12 @@ func (t *Tokens) fly(ctx context.Context, k key, goal want) (token, error) {
 			return f.token, f.err
 		}
 		// Somebody else's refresh may have wanted less than we do.
-		row, err := t.read(ctx, k)
+		r, err := t.read(ctx, k)
 		if err != nil {
 			return token{}, err
 		}
-		got, err := t.tokenOf(row)
-		if err != nil || goal.settled(row, got) {
+		got, err := t.tokenOf(r)
+		if err != nil || goal.settled(r, got) {
 			return got, err
 		}
 	}
@@ -71,25 +70,40 @@ func (t *Tokens) take(k key, f *flight, goal want) {
 			t.cache[k] = f.token
 			delete(t.retries, k)
 		}
+		gate := t.gates[k]
 		t.mu.Unlock()
+		gate.open() // what waits there finds the new token
 		close(f.done)
 		t.running.Done()
 	}()
+	if k.kind == collector.CredentialKindServiceAccount {
+		f.token, f.err = t.mint(k, goal)
+		return
+	}
 	f.token, f.err = t.refresh(k, goal)
 }
 
 // refresh runs the protocol until there is a token, a verdict, or no try left.
 func (t *Tokens) refresh(k key, goal want) (token, error) {
 	waitUntil := t.Now().Add(maxWait)
-	for try := 1; ; {
-		if got, done, err := t.look(k, goal); err != nil || done {
+	for try, drained := 1, false; ; {
+		r, got, done, err := t.look(k, goal)
+		if err != nil || done {
 			return got, err
+		}
+		if r.provider.EndsAccess && !drained {
+			// Before the claim: the lease is for the call alone.
+			if err := t.drain(k); err != nil {
+				return token{}, err
+			}
+			drained = true
+			continue
 		}
 		c, ours, claimed, err := t.claim(k)
 		if err != nil {
 			return token{}, err
 		}
-		got, err := t.tokenOf(c)
+		got, err = t.tokenOf(c)
 		if err != nil {
 			if claimed {
 				t.release(k, ours)
@@ -107,6 +121,10 @@ func (t *Tokens) refresh(k key, goal want) (token, error) {
 			return got, nil
 		}
 		if !claimed {
+			if drained {
+				t.gateOf(k).open()
+				drained = false
+			}
 			// Another process is at it: wait for what it stores, or for its lease to end.
 			if goal.orUsable && got.usable(t.Now()) {
 				return got, nil
@@ -131,14 +149,14 @@ func (t *Tokens) refresh(k key, goal want) (token, error) {
 		}
 		// Unknown outcome: the intent stays, and the same token goes out again
 		// (Invariant 5), while the provider still takes it.
-		tries, late := maxTries, t.tooLate(c, t.Now())
-		if t.Provider.Leeway == 0 {
-			tries, late = 2, false
+		tries := maxTries
+		if c.provider.Leeway == 0 {
+			tries = 2
 		}
-		if try++; try > tries || late {
+		if try++; try > tries || c.tooLate(t.Now()) {
 			return token{}, err
 		}
-		if err := t.pause(t.backoff(try, c, v, err)); err != nil {
+		if err := t.pause(t.backoff(try, c.Credential, v, err)); err != nil {
 			return token{}, err
 		}
 	}
@@ -146,21 +164,19 @@ func (t *Tokens) refresh(k key, goal want) (token, error) {
 
 // look tells whether the row gives what is wanted without a claim: another
 // process may have refreshed while we waited.
-func (t *Tokens) look(k key, goal want) (token, bool, error) {
-	row, err := t.read(t.ctx, k)
-	if err != nil {
-		return token{}, false, err
+func (t *Tokens) look(k key, goal want) (r row, got token, done bool, err error) {
+	if r, err = t.read(t.ctx, k); err != nil {
+		return r, token{}, false, err
 	}
-	got, err := t.tokenOf(row)
-	if err != nil {
-		return token{}, false, err
+	if got, err = t.tokenOf(r); err != nil {
+		return r, token{}, false, err
 	}
-	return got, goal.settled(row, got), nil
+	return r, got, goal.settled(r, got), nil
 }
 
 // claim takes the lease, with a durable intent, before anything is sent. It
 // tells whether the intent is this claim's own, and whether the claim was got.
-func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err error) {
+func (t *Tokens) claim(k key) (c row, ours, claimed bool, err error) {
 	before, err := t.read(t.ctx, k)
 	if err != nil {
 		return before, false, false, err
@@ -172,7 +188,8 @@ func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err e
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
 	defer cancel()
-	c, claimed, err = t.Store.ClaimRefresh(ctx, k.tenant, k.kind, t.Owner, now, now.Add(leaseFor))
+	c.provider = before.provider
+	c.Credential, claimed, err = t.Store.ClaimRefresh(ctx, k.tenant, k.kind, t.Owner, now, now.Add(leaseFor))
 	if err != nil {
 		return c, false, false, t.storeError("claim the refresh", k, err)
 	}
@@ -191,8 +208,8 @@ func (t *Tokens) claim(k key) (c collector.Credential, ours, claimed bool, err e
 
 // attempt sends the claimed row's refresh token once and stores what comes. A
 // verdict of rotated with an error means that the row is to be read again.
-func (t *Tokens) attempt(k key, c collector.Credential, ours bool) (token, verdict, error) {
-	g, err := openGrant(t.Vault, c)
+func (t *Tokens) attempt(k key, c row, ours bool) (token, verdict, error) {
+	g, err := openGrant(t.Vault, c.Credential)
 	if err != nil {
 		t.release(k, ours)
 		return token{}, refused, err
@@ -200,13 +217,13 @@ func (t *Tokens) attempt(k key, c collector.Credential, ours bool) (token, verdi
 	if g.Refresh.IsZero() {
 		t.release(k, ours)
 		return token{}, refused, &Error{Class: ErrClientConfig, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
-			Cause: errors.New("no refresh token is stored"), Hint: "run: sitedrift connect --tenant " + k.tenant}
+			Cause: errors.New("no refresh token is stored"), Hint: "run: " + t.Again(k.tenant, k.kind)}
 	}
 	t.trace("refresh.intent_saved")
 
 	sentAt := t.Now()
 	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
-	p, v, fail := t.Provider.refresh(ctx, t.client, g.Refresh)
+	p, v, fail := c.provider.of(g).refresh(ctx, t.client, g.Refresh)
 	cancel()
 	if fail != nil {
 		fail.Op, fail.Tenant, fail.Kind = "refresh the token", k.tenant, k.kind
@@ -216,7 +233,7 @@ func (t *Tokens) attempt(k key, c collector.Credential, ours bool) (token, verdi
 		t.trace("refresh.answer_received")
 		return t.persist(k, c, g, p, sentAt)
 	case dead:
-		return t.bury(k, c, fail)
+		return t.bury(k, c, ours, fail)
 	case refused:
 		// The app was turned away before anybody looked at the token.
 		t.release(k, ours)
@@ -231,18 +248,19 @@ func (t *Tokens) attempt(k key, c collector.Credential, ours bool) (token, verdi
 
 // persist stores the new pair and only then returns its access token
 // (Invariant 5). While the store is down it tries on: the pair is the only copy.
-func (t *Tokens) persist(k key, c collector.Credential, old grant, p pair, sentAt time.Time) (token, verdict, error) {
-	next := grant{p.access, p.refresh}
-	if next.Refresh.IsZero() {
-		next.Refresh = old.Refresh // RFC 6749, section 6: the old one stays in force
+func (t *Tokens) persist(k key, r row, old grant, p pair, sentAt time.Time) (token, verdict, error) {
+	next := old
+	next.Access = p.access
+	if !p.refresh.IsZero() { // RFC 6749, section 6: else the old one stays in force
+		next.Refresh = p.refresh
 	}
-	was := c.Generation
+	c, was := r.Credential, r.Generation
 	c.Generation++
 	c.State, c.StateReason = collector.CredentialOK, ""
 	c.LeaseOwner, c.LeaseUntil, c.IntentAt = "", time.Time{}, time.Time{}
 	c.AccessExpiresAt, c.LastOKAt = sentAt.Add(p.lifetime), sentAt
 	if p.scopes != nil {
-		c.Scopes = slices.Clone(p.scopes)
+		c.Scopes = r.provider.holds(p.scopes)
 	}
 	sealed, err := sealGrant(t.Vault, c, next)
 	if err != nil {
@@ -276,12 +294,18 @@ func (t *Tokens) persist(k key, c collector.Credential, old grant, p pair, sentA
 // bury marks the grant dead, if the token that the provider refused is still
 // the stored one (Invariant 6). If it is not, another process refreshed or a
 // person consented, and the answer says nothing about the present grant.
-func (t *Tokens) bury(k key, c collector.Credential, fail *Error) (token, verdict, error) {
+func (t *Tokens) bury(k key, c row, ours bool, fail *Error) (token, verdict, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
 	defer cancel()
 	reason := fmt.Sprintf("the provider answered %d %s", fail.Status, fail.Code)
 	if fail.Description != "" {
 		reason += " (" + fail.Description + ")"
+	}
+	if !ours { // a try before this one may have reached the provider
+		reason += fmt.Sprintf("; a refresh begun at %s UTC got no answer that is known here, and may have used the token up", c.IntentAt.UTC().Format(time.DateTime))
+		if c.provider.Leeway == 0 {
+			reason += ": this provider takes a token once"
+		}
 	}
 	marked, err := t.Store.MarkNeedsReconsent(ctx, k.tenant, k.kind, c.Generation, reason)
 	if err != nil {
@@ -294,7 +318,10 @@ func (t *Tokens) bury(k key, c collector.Credential, fail *Error) (token, verdic
 	}
 	t.release(k, true)
 	t.Log.Error("the grant is dead, consent is needed", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.String("reason", reason))
-	fail.Hint = "run: sitedrift connect --tenant " + k.tenant
+	fail.Hint = "run: " + t.Again(k.tenant, k.kind)
+	if !ours {
+		fail.Cause = errors.New("an earlier try may have used the refresh token up")
+	}
 	return token{}, dead, fail
 }
 

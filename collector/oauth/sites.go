@@ -108,7 +108,9 @@ func (c *Consent) account(ctx context.Context, cloudID string, granted []string,
 	return clean(user.AccountID), ""
 }
 
-// get asks the API gateway once. Only an answer of 200 is decoded into out.
+var errNotJSON = errors.New("the answer is not the JSON that was expected")
+
+// get asks the API once. Only an answer of 200 is decoded into out.
 func (c *Consent) get(ctx context.Context, path string, access vault.Secret, out any) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -131,7 +133,7 @@ func (c *Consent) get(ctx context.Context, path string, access vault.Secret, out
 		return 0, fmt.Errorf("the answer broke off: %w", transportCause(err))
 	}
 	if json.Unmarshal(data, out) != nil {
-		return 0, errors.New("the answer is not the JSON that was expected")
+		return 0, errNotJSON
 	}
 	return resp.StatusCode, nil
 }

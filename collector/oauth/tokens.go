@@ -1,12 +1,14 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
+	mathrand "math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -30,11 +32,19 @@ const (
 	maxWait      = 3 * time.Minute  // for a lease of another process
 )
 
-// Options are what Tokens needs. Provider, Store and Vault are required.
+// Options are what Tokens needs. Store and Vault are required, and Provider for
+// Cloud.
 type Options struct {
+	// Provider is the app of all Cloud grants. Service accounts use its token
+	// endpoint with their own client id.
 	Provider Provider
-	Store    Store
-	Vault    *vault.Vault
+	// ProviderFor gives the app of a Data Center grant: each site is a provider of
+	// its own. What it leaves empty of client id and secret comes from the grant,
+	// and so does the redirect URL, always. Nil: such grants cannot be used.
+	ProviderFor func(ctx context.Context, c collector.Credential) (Provider, error)
+
+	Store Store
+	Vault *vault.Vault
 
 	Transport http.RoundTripper // to the token endpoint; http.DefaultTransport if nil
 	Owner     string            // names this process in leases; random if empty
@@ -44,13 +54,18 @@ type Options struct {
 	Sleep  func(ctx context.Context, d time.Duration) error // a timer if nil
 	Jitter func() float64                                   // in [0, 1); spreads retries
 
+	// Again gives the command that puts another credential of the kind in place,
+	// for errors; sitedrift connect with its options if nil.
+	Again func(tenant, kind string) string
+
 	// Trace is called at the named points "refresh.intent_saved",
 	// "refresh.answer_received" and "refresh.saved" of each refresh.
 	Trace func(point string)
 }
 
-// Tokens hands out access tokens and refreshes them. It is safe for concurrent
-// use, and several processes may share one store.
+// Tokens hands out access tokens and refreshes them, and the secrets that need
+// no refreshing. It is safe for concurrent use, and several processes may share
+// one store.
 type Tokens struct {
 	Options
 
@@ -66,15 +81,25 @@ type Tokens struct {
 	cache   map[key]token
 	forced  map[key]token     // tokens that answered a refusal, with the time they came
 	retries map[key]retryPlan // of pending intents
+	gates   map[key]*gate     // of grants whose refresh ends the access token in use
+	serial  int64             // of tokens that are in no row
 	running sync.WaitGroup
 }
 
 type key struct{ tenant, kind string }
 
-// token is an access token as read from the store at readAt.
+// row is a credential with the provider that its tokens come from.
+type row struct {
+	collector.Credential
+	provider Provider
+}
+
+// token is an access token, or a whole header of a fixed secret, as read from
+// the store at readAt.
 type token struct {
 	access     vault.Secret
-	generation int64
+	generation int64 // what callers know it by
+	row        int64 // generation of the row behind it
 	expires    time.Time
 	early      time.Duration
 	readAt     time.Time
@@ -102,49 +127,59 @@ func NewTokens(o Options) *Tokens {
 		o.Sleep = sleep
 	}
 	if o.Jitter == nil {
-		o.Jitter = randomFraction
+		o.Jitter = mathrand.Float64
+	}
+	if o.Again == nil {
+		o.Again = again
 	}
 	t := &Tokens{
 		Options: o, client: newClient(o.Transport),
-		flights: map[key]*flight{}, cache: map[key]token{}, forced: map[key]token{}, retries: map[key]retryPlan{},
+		flights: map[key]*flight{}, cache: map[key]token{}, forced: map[key]token{}, retries: map[key]retryPlan{}, gates: map[key]*gate{},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.waiting, t.hurry = context.WithCancel(t.ctx)
 	return t
 }
 
-// Token returns an access token that is good for at least half a minute, and
-// the generation of the stored pair it belongs to. It refreshes when the token
-// ends soon; the end of ctx ends the waiting and not the refresh. Errors are
-// *Error, collector.ErrNoCredential, ErrClosed or that of ctx.
+// Token returns an access token of a grant or a service account that is good
+// for at least half a minute, and a number that grows with each new one: for a
+// grant, the generation of the stored pair it belongs to. It refreshes when the
+// token ends soon; the end of ctx ends the waiting and not the refresh. Errors
+// are *Error, collector.ErrNoCredential, ErrClosed or that of ctx.
 func (t *Tokens) Token(ctx context.Context, tenant, kind string) (vault.Secret, int64, error) {
-	k, now := key{tenant, kind}, t.Now()
+	return t.token(ctx, key{tenant, kind}, 0)
+}
+
+// token is Token for rows from generation since on.
+func (t *Tokens) token(ctx context.Context, k key, since int64) (vault.Secret, int64, error) {
+	now := t.Now()
 	t.mu.Lock()
 	held, ok := t.cache[k]
 	t.mu.Unlock()
+	ok = ok && held.row >= since
 	if ok && held.fresh(now) && now.Sub(held.readAt) < cacheFor {
 		return held.access, held.generation, nil
 	}
-	row, err := t.read(ctx, k)
+	r, err := t.read(ctx, k)
 	if err != nil {
 		if ok && held.usable(now) && errors.Is(err, ErrTemporary) {
 			return held.access, held.generation, nil // the store is down, the token is good
 		}
 		return vault.Secret{}, 0, err
 	}
-	got, err := t.tokenOf(row)
+	got, err := t.tokenOf(r)
 	if err != nil {
 		return vault.Secret{}, 0, err
 	}
-	goal := want{orUsable: true, settled: func(c collector.Credential, tok token) bool {
+	goal := want{orUsable: true, settled: func(r row, tok token) bool {
 		now := t.Now()
-		if t.tooLate(c, now) {
+		if r.tooLate(now) {
 			// The old refresh token may be poison by now: use up the access token first.
 			return tok.usable(now)
 		}
-		return c.IntentAt.IsZero() && tok.fresh(now)
+		return r.IntentAt.IsZero() && tok.fresh(now)
 	}}
-	if !goal.settled(row, got) {
+	if !goal.settled(r, got) {
 		fresh, err := t.fly(ctx, k, goal)
 		if err != nil {
 			now = t.Now()
@@ -152,7 +187,7 @@ func (t *Tokens) Token(ctx context.Context, tenant, kind string) (vault.Secret, 
 				return vault.Secret{}, 0, err
 			}
 			t.Log.Warn("refresh failed, the access token is still good",
-				zap.String("tenant", tenant), zap.String("kind", kind), zap.Time("until", got.expires), zap.Error(err))
+				zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Time("until", got.expires), zap.Error(err))
 		} else {
 			got = fresh
 		}
@@ -172,19 +207,19 @@ func (t *Tokens) Refused(ctx context.Context, tenant, kind string, generation in
 	}
 	last, again := t.forced[k]
 	t.mu.Unlock()
-	row, err := t.read(ctx, k)
+	r, err := t.read(ctx, k)
 	if err != nil {
 		return err
 	}
-	if row.Generation > generation {
-		return nil // another process refreshed, or a person consented
+	if r.Generation > rowGeneration(kind, generation) {
+		return nil // another process refreshed, or a person replaced it
 	}
 	if again && last.generation == generation && t.Now().Sub(last.readAt) < 10*time.Minute {
 		return &Error{Class: ErrStillRefused, Op: "use the access token", Tenant: tenant, Kind: kind,
 			Hint: "refreshing does not help: check that the app is allowed on the site and that the account may use it"}
 	}
-	got, err := t.fly(ctx, k, want{settled: func(c collector.Credential, tok token) bool {
-		return c.Generation > generation && tok.usable(t.Now())
+	got, err := t.fly(ctx, k, want{settled: func(_ row, tok token) bool {
+		return tok.generation > generation && tok.usable(t.Now())
 	}})
 	if err != nil {
 		return err
@@ -193,29 +228,6 @@ func (t *Tokens) Refused(ctx context.Context, tenant, kind string, generation in
 	t.forced[k] = got
 	t.mu.Unlock()
 	return nil
-}
-
-// Source binds Tokens to one credential in the form that an API client wants.
-func (t *Tokens) Source(tenant, kind string) Source { return Source{t, key{tenant, kind}} }
-
-// Source gives the Authorization header for one credential.
-type Source struct {
-	tokens *Tokens
-	key    key
-}
-
-// Authorization returns the header's value and the generation behind it; errors as of Token.
-func (s Source) Authorization(ctx context.Context) (string, int64, error) {
-	access, generation, err := s.tokens.Token(ctx, s.key.tenant, s.key.kind)
-	if err != nil {
-		return "", 0, err
-	}
-	return "Bearer " + access.Reveal(), generation, nil
-}
-
-// Refused is Tokens.Refused for the bound credential.
-func (s Source) Refused(ctx context.Context, generation int64) error {
-	return s.tokens.Refused(ctx, s.key.tenant, s.key.kind, generation)
 }
 
 // Close lets no new refresh begin and waits for those in progress, since one
@@ -243,37 +255,81 @@ func (t *Tokens) Close(ctx context.Context) error {
 }
 
 // read fetches the row and refuses what no refresh can help.
-func (t *Tokens) read(ctx context.Context, k key) (collector.Credential, error) {
+func (t *Tokens) read(ctx context.Context, k key) (row, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	c, err := t.Store.Credential(ctx, k.tenant, k.kind)
 	if err != nil {
-		return c, t.storeError("read the credential", k, err)
+		return row{}, t.storeError("read the credential", k, err)
 	}
-	return c, t.alive(c)
+	p, err := t.providerOf(ctx, c)
+	if err != nil {
+		return row{}, err
+	}
+	r := row{c, p}
+	return r, t.alive(r)
 }
 
-// alive refuses a row whose grant is dead or belongs to another app.
-func (t *Tokens) alive(c collector.Credential) error {
-	if c.State == collector.CredentialNeedsReconsent {
-		return &Error{Class: ErrNeedsReconsent, Op: "use the grant", Tenant: c.Tenant, Kind: c.Kind,
-			Description: clean(c.StateReason), Hint: "run: sitedrift connect --tenant " + c.Tenant}
+// providerOf finds the app that a credential's tokens come from.
+func (t *Tokens) providerOf(ctx context.Context, c collector.Credential) (Provider, error) {
+	switch {
+	case c.Kind == t.Provider.kind():
+		return t.Provider, nil
+	case c.Kind == collector.CredentialKindServiceAccount:
+		p := Provider{Kind: c.Kind, TokenURL: t.Provider.TokenURL, ClientID: c.ClientID}
+		p.ConfigKeys.ClientID, p.ConfigKeys.ClientSecret, p.ConfigKeys.Endpoints = "the client id", "the client secret of the service account", t.Provider.ConfigKeys.Endpoints
+		return p, nil
+	case isFixed(c.Kind):
+		return Provider{Kind: c.Kind}, nil
 	}
-	if c.ClientID != "" && c.ClientID != t.Provider.ClientID {
-		return &Error{Class: ErrClientConfig, Op: "use the grant", Tenant: c.Tenant, Kind: c.Kind,
-			Cause: fmt.Errorf("it was given to the app %q and %q is configured", clean(c.ClientID), clean(t.Provider.ClientID)),
-			Hint:  "put the former app's values into " + t.Provider.clientKeys() + ", or run: sitedrift connect --tenant " + c.Tenant}
+	if !t.rotates(c.Kind) {
+		return Provider{}, &Error{Class: ErrClientConfig, Op: "use the credential", Tenant: c.Tenant, Kind: clean(c.Kind),
+			Cause: errors.New("nothing here uses credentials of this kind")}
 	}
-	return nil
+	p, err := t.ProviderFor(ctx, c)
+	if err != nil {
+		return p, &Error{Class: ErrTemporary, Op: "find the site of the grant", Tenant: c.Tenant, Kind: c.Kind, Cause: err}
+	}
+	p.Kind, p.ClientID = c.Kind, cmp.Or(p.ClientID, c.ClientID)
+	return p, nil
 }
 
-// tokenOf opens a row's access token.
-func (t *Tokens) tokenOf(c collector.Credential) (token, error) {
-	g, err := openGrant(t.Vault, c)
+// alive refuses a row whose grant is dead, whose secret has expired, or that
+// belongs to another app.
+func (t *Tokens) alive(r row) error {
+	if r.State == collector.CredentialNeedsReconsent {
+		return &Error{Class: ErrNeedsReconsent, Op: "use the grant", Tenant: r.Tenant, Kind: r.Kind,
+			Description: clean(r.StateReason), Hint: "run: " + t.Again(r.Tenant, r.Kind)}
+	}
+	if r.ClientID != "" && r.ClientID != r.provider.ClientID {
+		return &Error{Class: ErrClientConfig, Op: "use the grant", Tenant: r.Tenant, Kind: r.Kind,
+			Cause: fmt.Errorf("it was given to the app %q and %q is configured", clean(r.ClientID), clean(r.provider.ClientID)),
+			Hint:  "put the former app's values into " + r.provider.clientKeys() + ", or run: " + t.Again(r.Tenant, r.Kind)}
+	}
+	return t.unexpired(r.Credential)
+}
+
+// tokenOf opens a row's access token. That of a service account is in memory,
+// if there is one.
+func (t *Tokens) tokenOf(r row) (token, error) {
+	if r.Kind == collector.CredentialKindServiceAccount {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if held, ok := t.cache[key{r.Tenant, r.Kind}]; ok && held.row == r.Generation {
+			held.readAt = t.Now()
+			return held, nil
+		}
+		return token{row: r.Generation}, nil
+	}
+	if isFixed(r.Kind) {
+		return token{}, &Error{Class: ErrClientConfig, Op: "get an access token", Tenant: r.Tenant, Kind: r.Kind,
+			Cause: errors.New("a credential of this kind is sent as it is: use its Authorizer")}
+	}
+	g, err := openGrant(t.Vault, r.Credential)
 	if err != nil {
 		return token{}, err
 	}
-	return t.tokenFrom(c, g), nil
+	return t.tokenFrom(r.Credential, g), nil
 }
 
 func (t *Tokens) tokenFrom(c collector.Credential, g grant) token {
@@ -281,12 +337,18 @@ func (t *Tokens) tokenFrom(c collector.Credential, g grant) token {
 	if life := c.AccessExpiresAt.Sub(c.LastOKAt); life > 0 {
 		early = min(early, life/10)
 	}
-	// Up to a fifth earlier, by a number that differs per credential and
-	// process, so that neither refresh together.
+	return token{
+		access: g.Access, generation: c.Generation, row: c.Generation, expires: c.AccessExpiresAt,
+		early: t.spread(key{c.Tenant, c.Kind}, c.Generation, early), readAt: t.Now(),
+	}
+}
+
+// spread adds up to a fifth to a time before a token's end, by a number that
+// differs per credential and process, so that neither refresh together.
+func (t *Tokens) spread(k key, generation int64, early time.Duration) time.Duration {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%s %s %d %s", c.Tenant, c.Kind, c.Generation, t.Owner)
-	early += early * time.Duration(h.Sum32()%200) / 1000
-	return token{access: g.Access, generation: c.Generation, expires: c.AccessExpiresAt, early: early, readAt: t.Now()}
+	fmt.Fprintf(h, "%s %s %d %s", k.tenant, k.kind, generation, t.Owner)
+	return early + early*time.Duration(h.Sum32()%200)/1000
 }
 
 func (tok token) fresh(now time.Time) bool {
@@ -306,9 +368,9 @@ func (t *Tokens) remember(k key, tok token) {
 	}
 }
 
-// Replaced says that a person's consent, here or in another process, put a new
-// grant in the place of the one whose tokens may be held in memory: the next
-// Token is the new one's.
+// Replaced says that a person, here or in another process, put a new credential
+// in the place of the one whose tokens may be held in memory: the next Token is
+// the new one's.
 func (t *Tokens) Replaced(tenant, kind string) { t.drop(tenant, kind) }
 
 // drop forgets the token of a credential whose grant was replaced.
@@ -329,14 +391,15 @@ func (t *Tokens) forget() {
 }
 
 // tooLate tells whether the row has an intent so old that its token, if it was
-// rotated then, is outside the leeway by now.
-func (t *Tokens) tooLate(c collector.Credential, now time.Time) bool {
-	return !c.IntentAt.IsZero() && now.Sub(c.IntentAt) > max(t.Provider.Leeway-time.Minute, 0)
+// rotated then, is outside the leeway by now. Where there is no leeway, waiting
+// changes nothing.
+func (r row) tooLate(now time.Time) bool {
+	return !r.IntentAt.IsZero() && r.provider.Leeway > 0 && now.Sub(r.IntentAt) > max(r.provider.Leeway-time.Minute, 0)
 }
 
 func (t *Tokens) storeError(op string, k key, err error) error {
 	if errors.Is(err, collector.ErrNoCredential) {
-		return fmt.Errorf("%s of tenant %s (%s): %w; run: sitedrift connect --tenant %s", op, k.tenant, k.kind, collector.ErrNoCredential, k.tenant)
+		return fmt.Errorf("%s of tenant %s (%s): %w; run: %s", op, k.tenant, k.kind, collector.ErrNoCredential, t.Again(k.tenant, k.kind))
 	}
 	return &Error{Class: ErrTemporary, Op: op, Tenant: k.tenant, Kind: k.kind, Cause: err}
 }
