@@ -138,7 +138,9 @@ func (srv *Server) serveAPI(w http.ResponseWriter, r *http.Request, site *Site, 
 	}
 	c.query = query
 	c.locate()
-	c.fault = site.faults.find(c)
+	c.fault = site.faults.find(c.route.name, c.object, c.page, func() *Request {
+		return &Request{At: c.now, Site: site.name, Endpoint: c.route.name, Object: c.object, Page: c.page, AccountID: c.who.account, Gateway: gateway}
+	})
 	if c.before() {
 		return
 	}

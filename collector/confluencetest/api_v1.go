@@ -43,28 +43,7 @@ func (c *call) windowV1(standard, maximum int, strict bool) (w window, ok bool) 
 // sendPage answers a v1 list endpoint. The caller holds the site's lock. extra is
 // put into the envelope after the size.
 func (c *call) sendPage(w window, total, points int, extra string, put func(b []byte, i int) []byte) {
-	from := min(w.start, total)
-	end := min(from+w.limit, total)
-	more := end < total
-	next := end
-	if c.fault != nil {
-		switch c.fault.Kind {
-		case FaultEmptyPage:
-			end, more = from, false
-		case FaultEmptyWithNext:
-			end, next, more = from, from, true
-		case FaultShortWithNext:
-			end = from + (end-from)/2
-			next, more = end, true
-		case FaultRepeatedPage: // the page before this one once more
-			back := max(from-w.limit, 0)
-			from, end = back, min(back+w.limit, total)
-		case FaultEndless: // the first page, whatever start was asked for
-			from, end, next, more = 0, min(w.limit, total), w.start+w.limit, true
-		case FaultOverlap:
-			next, more = max(from, end-3), true
-		}
-	}
+	from, end, next, more := c.fault.bend(w, total)
 	pooled := buffers.Get().(*[]byte)
 	b := append((*pooled)[:0], `{"results":[`...)
 	for i := from; i < end; i++ {

@@ -66,45 +66,54 @@ type faultSet struct {
 
 // Fail scripts a fault. Faults are tried in the order in which they were added;
 // the first that matches a request is applied.
-func (s *Site) Fail(f Fault) {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.list = append(s.faults.list, &f)
-}
+func (s *Site) Fail(f Fault) { s.faults.add(f) }
 
 // ClearFaults removes all scripted faults of the site.
-func (s *Site) ClearFaults() {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.list = nil
-}
+func (s *Site) ClearFaults() { s.faults.clear() }
 
 // FaultsApplied returns how often scripted faults of the site were applied since
 // they were last cleared.
-func (s *Site) FaultsApplied() int {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
+func (s *Site) FaultsApplied() int { return s.faults.applied() }
+
+// add puts a fault behind those that are there.
+func (fs *faultSet) add(f Fault) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.list = append(fs.list, &f)
+}
+
+func (fs *faultSet) clear() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.list = nil
+}
+
+func (fs *faultSet) applied() int {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	n := 0
-	for _, f := range s.faults.list {
+	for _, f := range fs.list {
 		n += f.done
 	}
 	return n
 }
 
-func (fs *faultSet) find(c *call) *Fault {
+// find returns the fault that is due for a request to an endpoint, and counts it
+// as applied. describe is asked only where a fault has a condition of its own.
+func (fs *faultSet) find(endpoint, object string, page int, describe func() *Request) *Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if len(fs.list) == 0 {
 		return nil
 	}
 	for _, f := range fs.list {
-		if f.Endpoint != "" && !strings.Contains(c.route.name, f.Endpoint) || f.Object != "" && f.Object != c.object || f.Page != 0 && f.Page != c.page {
+		if f.Endpoint != "" && !strings.Contains(endpoint, f.Endpoint) || f.Object != "" && f.Object != object || f.Page != 0 && f.Page != page {
 			continue
 		}
 		if f.Times >= 0 && f.done >= max(f.Times, 1) {
 			continue
 		}
-		if f.Match != nil && !f.Match(&Request{At: c.now, Site: c.site.name, Endpoint: c.route.name, Object: c.object, Page: c.page, AccountID: c.who.account, Gateway: c.gateway}) {
+		if f.Match != nil && !f.Match(describe()) {
 			continue
 		}
 		if f.seen++; f.seen <= f.After {
@@ -119,11 +128,30 @@ func (fs *faultSet) find(c *call) *Fault {
 // before applies the faults that replace the whole answer. It returns false when
 // the request shall be handled as usual.
 func (c *call) before() (handled bool) {
-	f := c.fault
-	if f == nil {
+	if c.fault == nil {
 		return false
 	}
-	header := c.w.Header()
+	return c.fault.replace(stage{
+		srv: c.srv, w: c.w, r: c.r, now: c.now, reply: c.reply, book: c.book,
+		outdated: func() { c.fail(http.StatusBadRequest, "BAD_REQUEST", "The cursor is no longer valid") },
+	})
+}
+
+// stage is the request in progress that a fault is applied to.
+type stage struct {
+	srv      *Server
+	w        http.ResponseWriter
+	r        *http.Request
+	now      time.Time
+	reply    func(status int, body []byte)
+	book     func() // counts a request that gets no orderly answer
+	outdated func() // answers that the position in a listing is no longer known
+}
+
+// replace answers instead of the endpoint, or returns false where the fault only
+// concerns how the endpoint answers.
+func (f *Fault) replace(at stage) (handled bool) {
+	header := at.w.Header()
 	switch f.Kind {
 	case FaultStatus, FaultRateLimited:
 		for name, values := range f.Header {
@@ -142,36 +170,64 @@ func (c *call) before() (handled bool) {
 		if f.Kind == FaultRateLimited {
 			status = http.StatusTooManyRequests
 		}
-		c.reply(status, []byte(f.Body))
+		at.reply(status, []byte(f.Body))
 	case FaultStall:
-		c.book()
-		c.srv.wait(c.r, 0, nil)
-		reset(c.w)
+		at.book()
+		at.srv.wait(at.r, 0, nil)
+		reset(at.w)
 	case FaultHTML:
 		header.Set("Content-Type", "text/html; charset=utf-8")
-		c.reply(http.StatusOK, []byte("<!doctype html><html><head><title>Log in</title></head><body>Please log in.</body></html>"))
+		at.reply(http.StatusOK, []byte("<!doctype html><html><head><title>Log in</title></head><body>Please log in.</body></html>"))
 	case FaultEmptyBody:
 		header.Set("Content-Type", "application/json")
-		c.reply(http.StatusOK, nil)
+		at.reply(http.StatusOK, nil)
 	case FaultCursorExpired:
-		c.fail(http.StatusBadRequest, "BAD_REQUEST", "The cursor is no longer valid")
+		at.outdated()
 	case FaultRedirect:
 		location := f.Location
 		if location == "" {
-			location = c.srv.TrapURL() + c.r.URL.RequestURI()
+			location = at.srv.TrapURL() + at.r.URL.RequestURI()
 		}
 		header.Set("Location", location)
-		c.reply(http.StatusFound, nil)
+		at.reply(http.StatusFound, nil)
 	default:
 		switch f.Kind {
 		case FaultSlow:
-			c.srv.wait(c.r, f.Delay, f.Release)
+			at.srv.wait(at.r, f.Delay, f.Release)
 		case FaultClockSkew:
-			header.Set("Date", c.now.Add(f.Skew).UTC().Format(http.TimeFormat))
+			header.Set("Date", at.now.Add(f.Skew).UTC().Format(http.TimeFormat))
 		}
 		return false
 	}
 	return true
+}
+
+// bend returns which items a page of a numbered listing holds and where its
+// successor starts, distorted by the fault, which may be nil.
+func (f *Fault) bend(w window, total int) (from, end, next int, more bool) {
+	from = min(w.start, total)
+	end = min(from+w.limit, total)
+	next, more = end, end < total
+	if f == nil {
+		return from, end, next, more
+	}
+	switch f.Kind {
+	case FaultEmptyPage:
+		end, more = from, false
+	case FaultEmptyWithNext:
+		end, next, more = from, from, true
+	case FaultShortWithNext:
+		end = from + (end-from)/2
+		next, more = end, true
+	case FaultRepeatedPage: // the page before this one once more
+		back := max(from-w.limit, 0)
+		from, end = back, min(back+w.limit, total)
+	case FaultEndless: // the first page, whatever start was asked for
+		from, end, next, more = 0, min(w.limit, total), w.start+w.limit, true
+	case FaultOverlap:
+		next, more = max(from, end-3), true
+	}
+	return from, end, next, more
 }
 
 // wait blocks for a delay in real time, or until released. With neither it lasts

@@ -29,24 +29,49 @@ func (s *Site) Pending() int {
 	return len(s.steps)
 }
 
+// scripted is what has a future: a Cloud site or a Data Center.
+type scripted interface {
+	// due is the time of the next step; false when none is left.
+	due() (time.Time, bool)
+	applyFirst()
+}
+
 // AdvanceTo applies the steps of all sites that are due at t or before, in order
 // of time. Calls must not overlap.
 func (srv *Server) AdvanceTo(t time.Time) {
 	for {
-		var next *Site
-		var at time.Time
-		for _, s := range srv.Sites() {
-			s.mu.RLock()
-			if len(s.steps) > 0 && !s.steps[0].At.After(t) && (next == nil || s.steps[0].At.Before(at)) {
-				next, at = s, s.steps[0].At
+		var next scripted
+		var first time.Time
+		for _, s := range srv.scripted() {
+			if at, ok := s.due(); ok && !at.After(t) && (next == nil || at.Before(first)) {
+				next, first = s, at
 			}
-			s.mu.RUnlock()
 		}
 		if next == nil {
 			return
 		}
 		next.applyFirst()
 	}
+}
+
+func (srv *Server) scripted() []scripted {
+	var all []scripted
+	for _, s := range srv.Sites() {
+		all = append(all, s)
+	}
+	for _, dc := range srv.DataCenters() {
+		all = append(all, dc)
+	}
+	return all
+}
+
+func (s *Site) due() (time.Time, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if len(s.steps) == 0 {
+		return time.Time{}, false
+	}
+	return s.steps[0].At, true
 }
 
 func (s *Site) applyFirst() {

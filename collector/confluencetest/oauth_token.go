@@ -72,7 +72,12 @@ func (srv *Server) FailToken(f TokenFault) {
 func (p *provider) faultFor(fields map[string]string) *TokenFault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, f := range p.faults {
+	return dueTokenFault(p.faults, fields)
+}
+
+// dueTokenFault returns the fault that is due for a token call, and counts it.
+func dueTokenFault(faults []*TokenFault, fields map[string]string) *TokenFault {
+	for _, f := range faults {
 		if f.ClientID != "" && f.ClientID != fields["client_id"] || f.RefreshToken != "" && f.RefreshToken != fields["refresh_token"] {
 			continue
 		}

@@ -65,6 +65,7 @@ type Server struct {
 	mu      sync.RWMutex
 	url     string
 	sites   []*Site
+	centers []*DataCenter
 	byName  map[string]*Site
 	byCloud map[string]*Site
 	persons []Person
@@ -205,6 +206,8 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		srv.serveGateway(w, r, path[len("/api"):])
 	case strings.HasPrefix(path, "/site/"):
 		srv.serveSite(w, r, path[len("/site/"):])
+	case strings.HasPrefix(path, "/dc/"):
+		srv.serveDataCenter(w, r)
 	default:
 		srv.mu.RLock()
 		page := srv.page
