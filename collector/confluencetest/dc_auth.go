@@ -32,7 +32,7 @@ func (who dcWho) may(right Right) bool {
 
 // covers tells whether the token, whoever its user is, reaches that far.
 func (who dcWho) covers(right Right) bool {
-	needed := map[Right]dcScope{RightUser: scopeRead, RightAdmin: scopeAdmin, RightSystem: scopeSystemAdmin}[right]
+	needed := [...]dcScope{RightUser: scopeRead, RightAdmin: scopeAdmin, RightSystem: scopeSystemAdmin}[right]
 	return !who.oauth || who.scope >= needed
 }
 
