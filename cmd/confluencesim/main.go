@@ -1,5 +1,5 @@
-// Command confluencesim serves simulated Confluence Cloud sites on loopback, to
-// play with sitedrift without an Atlassian account: it prints what to put into the
+// Command confluencesim serves simulated Confluence Cloud and Data Center sites on
+// loopback, to play with sitedrift without an Atlassian account: it prints what to put into the
 // configuration, shows a consent page like the real one, and has a page of buttons
 // that change sites and break things.
 //
@@ -25,7 +25,8 @@ import (
 type options struct {
 	Listen      string        `default:"127.0.0.1:8918" help:"Loopback address to serve on."`
 	Seed        uint64        `default:"1" help:"The same seed makes the same sites, ids and secrets."`
-	Sites       int           `default:"2" help:"Number of sites."`
+	Sites       int           `default:"2" help:"Number of Cloud sites."`
+	DataCenters int           `default:"0" help:"Number of Data Center sites beside them."`
 	Spaces      int           `default:"40" help:"Visible spaces per site."`
 	Permissions int           `default:"25" help:"Permission rows per space."`
 	Users       int           `default:"120" help:"Users per site."`
@@ -62,13 +63,14 @@ func run(ctx context.Context, o options, out io.Writer) error {
 			Name: name, Spaces: o.Spaces, PermissionsPerSpace: o.Permissions, Users: o.Users, Guests: o.Users / 10, AuditEvents: 50,
 		})
 	}
+	centers := addCenters(srv, o)
 	app := srv.AddApp(confluencetest.App{Name: "sitedrift", RedirectURIs: []string{o.Callback}, Scopes: confluencetest.AllScopes()})
 	newPanel(srv, app).serve()
 	if err := srv.StartOn(o.Listen); err != nil {
 		return err
 	}
 	defer srv.Close()
-	if err := explain.Execute(out, map[string]any{"Server": srv, "App": app, "Callback": o.Callback}); err != nil {
+	if err := explain.Execute(out, map[string]any{"Server": srv, "App": app, "Callback": o.Callback, "Centers": centers}); err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
 	tick := time.NewTicker(time.Second)
@@ -83,12 +85,37 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 }
 
+// center is a Data Center site with credentials for it.
+type center struct {
+	Site   *confluencetest.DataCenter
+	Token  string // personal access token of an administrator
+	Client confluencetest.DCClient
+}
+
+func addCenters(srv *confluencetest.Server, o options) []center {
+	var list []center
+	for i := range o.DataCenters {
+		dc := srv.AddDataCenter(confluencetest.DataCenterSettings{
+			Name: fmt.Sprintf("intra%d", i+1), Spaces: o.Spaces, PermissionsPerSpace: o.Permissions, Users: o.Users, AuditEvents: 50,
+			GroupCycle: i%2 == 1, RateLimit: confluencetest.DCRateLimit{Enabled: o.Enforce, Limit: 100, Fill: 100},
+		})
+		client := dc.AddClient(confluencetest.DCClient{Name: "sitedrift", RedirectURIs: []string{o.Callback}})
+		list = append(list, center{Site: dc, Token: dc.AddPAT(confluencetest.DCPAT{}).Token, Client: client})
+	}
+	return list
+}
+
 // live lets the changes happen that are due, and plans the next hour's.
 func live(srv *confluencetest.Server, o options, now time.Time) {
 	srv.AdvanceTo(now)
 	for i, site := range srv.Sites() {
 		if o.History > 0 && site.Pending() == 0 {
 			site.GenerateHistory(o.Seed+uint64(i)+uint64(now.Unix()), now, now.Add(time.Hour), o.History*24)
+		}
+	}
+	for i, dc := range srv.DataCenters() {
+		if o.History > 0 && dc.Pending() == 0 {
+			dc.GenerateHistory(o.Seed+uint64(i)+uint64(now.Unix()), now, now.Add(time.Hour), o.History*24)
 		}
 	}
 }
@@ -108,6 +135,11 @@ tenants:
   - id: {{.Name}}
     site: {{.URL}}
     cloud_id: {{.CloudID}}
+{{- end}}
+{{- range .Centers}}
+# Data Center site {{.Site.Name}}: {{.Site.URL}}
+#   personal access token: {{.Token}}
+#   OAuth 2.0: client id {{.Client.ClientID}}, secret {{.Client.ClientSecret}}
 {{- end}}
 # Then consent, for each tenant: sitedrift connect --tenant {{(index .Server.Sites 0).Name}}
 # and pick the tenant's site on the page that opens. Ctrl-C ends the simulator.

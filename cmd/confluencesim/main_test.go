@@ -21,7 +21,7 @@ func TestPlay(t *testing.T) {
 	read, write := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, options{Listen: "127.0.0.1:0", Seed: 3, Sites: 9, Spaces: 8, Permissions: 10, Users: 30, Leeway: time.Minute, History: 2, Callback: "http://127.0.0.1:1/callback"}, write)
+		err := run(ctx, options{Listen: "127.0.0.1:0", Seed: 3, Sites: 9, DataCenters: 2, Spaces: 8, Permissions: 10, Users: 30, Leeway: time.Minute, History: 2, Callback: "http://127.0.0.1:1/callback"}, write)
 		_ = write.CloseWithError(err)
 		ended <- err
 	}()
@@ -38,6 +38,22 @@ func TestPlay(t *testing.T) {
 		t.Fatalf("the printed configuration is incomplete:\n%s", &printed)
 	}
 	base := found[1]
+	center := regexp.MustCompile(`# Data Center site intra2: (http\S+/dc/intra2/confluence)\n#   personal access token: (\w+)\n#   OAuth 2\.0: client id \w+, secret \w+\n`).FindStringSubmatch(printed.String())
+	if center == nil {
+		t.Fatalf("the second Data Center site is not told of:\n%s", &printed)
+	}
+	ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, center[1]+"/rest/api/permissions", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set("Authorization", "Bearer "+center[2])
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Body.Close(); answer.StatusCode != http.StatusOK {
+		t.Errorf("the Data Center site answers %d to the printed token", answer.StatusCode)
+	}
 	get := func() string {
 		t.Helper()
 		resp, err := http.Get(base + "/")

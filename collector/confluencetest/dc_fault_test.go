@@ -151,8 +151,9 @@ func TestDataCenterRateLimit(t *testing.T) {
 	check("another user", other, 200, "2", "0")
 	w.token = dc.AddPAT(confluencetest.DCPAT{}).Token
 	check("another token of the user", w, 429, "0", "6")
-	now.Add(6 * time.Second)
+	now.Add(7 * time.Second)
 	check("after the interval", w, 200, "1", "0")
+	check("before the next one, which does not wait for requests", w, 200, "0", "9")
 	now.Add(time.Hour)
 	check("after an hour", w, 200, "2", "0")
 

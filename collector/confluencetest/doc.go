@@ -1,6 +1,7 @@
 // Package confluencetest is a strict, seeded imitation of Atlassian Cloud that
 // runs on loopback: the authorization server with rotating refresh tokens, the
-// API gateway that OAuth tokens must use, and the site hosts that refuse them.
+// API gateway that OAuth tokens must use, and the site hosts that refuse them. It
+// imitates Confluence Data Center installations, too.
 //
 // It exists so that the collector can be tested against something that does not
 // share its code. The package therefore imports nothing of sitedrift: its
@@ -16,6 +17,8 @@
 //   - [Site] is one Confluence site. It is generated from a seed, changed by its
 //     mutation methods or by a scheduled history, and every applied change is in
 //     [Site.Log].
+//   - [DataCenter] is one Confluence Data Center installation below /dc/{name},
+//     with its own users, tokens and authorization server.
 //   - [App], [Person] and [Grant] are the OAuth side; [Server.Family] tells a test
 //     whether a refresh token is still worth anything.
 //   - [Fault] scripts what goes wrong, on API endpoints and on the token endpoint.
