@@ -16,6 +16,8 @@ import (
 // "Confluence OAuth 2.0 provider API").
 var dcScopes = [...]string{"READ", "WRITE", "ADMIN", "SYSTEM_ADMIN"}
 
+const dcAdmin = 2 // index of the first that administers
+
 // DataCenter returns the provider that a Data Center site is: every site has its
 // own, at its base address, and its own app, an incoming link. A refresh ends
 // both tokens before it, without any leeway. The secret is empty for a public
@@ -81,19 +83,12 @@ func (c *Consent) inspectSite(ctx context.Context, req Request, got pair) (Resul
 	if req.SiteURL != "" && address(req.SiteURL) != address(c.Provider.APIURL) {
 		return Result{}, wrong("the consent was asked for at %s and the tenant's site is %s", site, clean(req.SiteURL))
 	}
-	res := Result{SiteURL: c.Provider.APIURL}
-	asked, named := c.Provider.asks(req.Scopes), got.scopes
-	if named == nil {
-		named = asked // so says RFC 6749, section 5.1
-	}
-	res.compare(req.Scopes, c.Provider.holds(asked), c.Provider.holds(named))
-
 	var user struct {
 		Type     string `json:"type"`
 		Key      string `json:"userKey"`
 		Username string `json:"username"`
 	}
-	status, err := c.get(ctx, "/rest/api/user/current", got.access, &user)
+	status, _, err := c.get(ctx, "/rest/api/user/current", got.access, &user)
 	unknown := ""
 	switch {
 	case errors.Is(err, errNotJSON):
@@ -110,12 +105,41 @@ func (c *Consent) inspectSite(ctx context.Context, req Request, got pair) (Resul
 	case user.Key == "" && user.Username == "":
 		unknown = "the API named none"
 	}
-	if unknown != "" {
-		res.Warnings = append(res.Warnings, "which account consented is not known ("+unknown+"), so each dataset begins a new epoch")
-		return res, nil
-	}
+	res := c.reach(ctx, req, got)
+	res.SiteURL = c.Provider.APIURL
 	if res.Credential.AccountID = clean(user.Key); user.Key == "" {
 		res.Credential.AccountID = clean(user.Username)
 	}
+	if unknown != "" {
+		res.Warnings = append(res.Warnings, "which account consented is not known ("+unknown+"), so each dataset begins a new epoch")
+	}
 	return res, nil
+}
+
+// reach finds out what the grant holds. Answers of Data Center name no scope,
+// which means that it is the one that was asked for (RFC 6749, section 5.1); but
+// only a call that needs it shows whether the account has the rights, too.
+func (c *Consent) reach(ctx context.Context, req Request, got pair) (res Result) {
+	asked := c.Provider.asks(req.Scopes)
+	named := got.scopes
+	if named == nil {
+		named = asked
+	}
+	warning := ""
+	if strongest(named) >= dcAdmin {
+		var users struct{}
+		status, h, err := c.get(ctx, "/rest/api/user/list?limit=1", got.access, &users)
+		switch {
+		case err != nil || status != http.StatusForbidden:
+		case strings.Contains(h.Get("WWW-Authenticate"), "insufficient_scope"):
+			named = []string{dcScopes[0]}
+		default:
+			warning = "the site refuses this grant what only administrators see: the account that consented has not the rights, or the site keeps apps out of it; it stays unreadable"
+		}
+	}
+	res.compare(req.Scopes, c.Provider.holds(asked), c.Provider.holds(named))
+	if warning != "" {
+		res.Warnings = append(res.Warnings, warning)
+	}
+	return res
 }

@@ -29,7 +29,7 @@ var cloudIDForm = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 // once for each and is merged here.
 func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) ([]site, error) {
 	var listed []site
-	status, err := c.get(ctx, "/oauth/token/accessible-resources", access, &listed)
+	status, _, err := c.get(ctx, "/oauth/token/accessible-resources", access, &listed)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the API answered %d", status)
 	}
@@ -96,7 +96,7 @@ func (c *Consent) account(ctx context.Context, cloudID string, granted []string,
 	var user struct {
 		AccountID string `json:"accountId"`
 	}
-	status, err := c.get(ctx, "/ex/confluence/"+cloudID+"/wiki/rest/api/user/current", access, &user)
+	status, _, err := c.get(ctx, "/ex/confluence/"+cloudID+"/wiki/rest/api/user/current", access, &user)
 	switch {
 	case err != nil:
 		return "", err.Error()
@@ -111,31 +111,31 @@ func (c *Consent) account(ctx context.Context, cloudID string, granted []string,
 var errNotJSON = errors.New("the answer is not the JSON that was expected")
 
 // get asks the API once. Only an answer of 200 is decoded into out.
-func (c *Consent) get(ctx context.Context, path string, access vault.Secret, out any) (status int, err error) {
+func (c *Consent) get(ctx context.Context, path string, access vault.Secret, out any) (status int, h http.Header, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.Provider.APIURL, "/")+path, nil)
 	if err != nil {
-		return 0, errors.New("the API's URL cannot be used")
+		return 0, nil, errors.New("the API's URL cannot be used")
 	}
 	req.Header.Set("Authorization", "Bearer "+access.Reveal())
 	req.Header.Set("Accept", "application/json")
 	resp, err := newClient(c.Transport).Do(req)
 	if err != nil {
-		return 0, transportCause(err)
+		return 0, nil, transportCause(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return resp.StatusCode, nil
+		return resp.StatusCode, resp.Header, nil
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return 0, fmt.Errorf("the answer broke off: %w", transportCause(err))
+		return 0, nil, fmt.Errorf("the answer broke off: %w", transportCause(err))
 	}
 	if json.Unmarshal(data, out) != nil {
-		return 0, errNotJSON
+		return 0, nil, errNotJSON
 	}
-	return resp.StatusCode, nil
+	return resp.StatusCode, resp.Header, nil
 }
 
 // address reduces a site's URL to what tells sites apart: scheme, host and path,

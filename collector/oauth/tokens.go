@@ -214,7 +214,9 @@ func (t *Tokens) Refused(ctx context.Context, tenant, kind string, generation in
 	if r.Generation > rowGeneration(kind, generation) {
 		return nil // another process refreshed, or a person replaced it
 	}
-	if again && last.generation == generation && t.Now().Sub(last.readAt) < 10*time.Minute {
+	// Under an intent the refusal may come from a refresh that is on its way, here
+	// or in another process, and says nothing about the token.
+	if again && r.IntentAt.IsZero() && last.generation == generation && t.Now().Sub(last.readAt) < 10*time.Minute {
 		return &Error{Class: ErrStillRefused, Op: "use the access token", Tenant: tenant, Kind: kind,
 			Hint: "refreshing does not help: check that the app is allowed on the site and that the account may use it"}
 	}
