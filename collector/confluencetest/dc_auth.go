@@ -55,7 +55,7 @@ func (s dcScope) String() string { return dcScopeNames()[s] }
 // returns false where one is unknown or none is named.
 func parseDCScope(text string) (dcScope, bool) {
 	highest := scopeNone
-	for _, name := range strings.Fields(text) {
+	for name := range strings.FieldsSeq(text) {
 		i := slices.Index(dcScopeNames(), name)
 		if i < 1 {
 			return scopeNone, false

@@ -1,6 +1,7 @@
 package confluencetest
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -272,9 +273,7 @@ func (c *dcCall) envelope(w window, total int, counted bool, put func(b []byte, 
 
 func (c *dcCall) link(start, limit int) string {
 	q := url.Values{}
-	for name, values := range c.query {
-		q[name] = values
-	}
+	maps.Copy(q, c.query)
 	q.Set("start", strconv.Itoa(start))
 	q.Set("limit", strconv.Itoa(limit))
 	return c.path + "?" + q.Encode()

@@ -24,9 +24,20 @@ func nastyDCUsernames() []string {
 // permissions.
 func standardDCOperations() [][2]string {
 	return [][2]string{
-		{"read", "space"}, {"administer", "space"}, {"export", "space"}, {"delete_own", "space"}, {"restrict_content", "space"},
-		{"create", "page"}, {"create", "blogpost"}, {"create", "comment"}, {"create", "attachment"},
-		{"delete", "page"}, {"delete", "blogpost"}, {"delete", "comment"}, {"delete", "attachment"}, {"delete", "mail"},
+		{"read", "space"},
+		{"administer", "space"},
+		{"export", "space"},
+		{"delete_own", "space"},
+		{"restrict_content", "space"},
+		{"create", "page"},
+		{"create", "blogpost"},
+		{"create", "comment"},
+		{"create", "attachment"},
+		{"delete", "page"},
+		{"delete", "blogpost"},
+		{"delete", "comment"},
+		{"delete", "attachment"},
+		{"delete", "mail"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,9 +155,7 @@ func (p *dcProvider) decide(w http.ResponseWriter, r *http.Request, a authorizat
 // answer redirects to the client, with the state that it sent.
 func (a authorization) answer(w http.ResponseWriter, r *http.Request, values url.Values) {
 	q := a.back.Query()
-	for name, v := range values {
-		q[name] = v
-	}
+	maps.Copy(q, values)
 	if a.state != "" {
 		q.Set("state", a.state)
 	}

@@ -24,8 +24,10 @@ var dcRoutes = buildDCRoutes()
 func buildDCRoutes() []dcRoute {
 	paged := []string{"start", "limit", "expand"}
 	list := []dcRoute{
-		{name: "/rest/api/space", handle: (*dcCall).listSpaces,
-			params: append([]string{"type", "status", "spaceKey"}, paged...), later: []string{"spaceId", "label", "favourite", "hasRetentionPolicy"}},
+		{
+			name: "/rest/api/space", handle: (*dcCall).listSpaces,
+			params: append([]string{"type", "status", "spaceKey"}, paged...), later: []string{"spaceId", "label", "favourite", "hasRetentionPolicy"},
+		},
 		{name: "/rest/api/space/{key}", handle: (*dcCall).getSpace, params: []string{"expand"}},
 		{name: "/rest/api/space/{key}/permissions", handle: (*dcCall).listPermissions, right: RightAdmin, self: true, permissions: true},
 		{name: "/rest/api/space/{key}/permissions/anonymous", handle: (*dcCall).listAnonymous, right: RightAdmin, self: true, permissions: true},
@@ -42,8 +44,10 @@ func buildDCRoutes() []dcRoute {
 		{name: "/rest/api/user/list", handle: (*dcCall).listUsers, right: RightAdmin, params: paged},
 		{name: "/rest/api/admin/users/list/active", handle: (*dcCall).listActive, right: RightAdmin, params: paged},
 
-		{name: "/rest/auditing/1.0/events", handle: (*dcCall).listAudit, right: RightAdmin,
-			params: []string{"from", "to", "limit", "offset", "pageCursor", "scanLimit"}, later: []string{"userIds", "categories", "actions", "affectedObject", "search", "outputFormat"}},
+		{
+			name: "/rest/auditing/1.0/events", handle: (*dcCall).listAudit, right: RightAdmin,
+			params: []string{"from", "to", "limit", "offset", "pageCursor", "scanLimit"}, later: []string{"userIds", "categories", "actions", "affectedObject", "search", "outputFormat"},
+		},
 
 		{name: "/rest/plugins/1.0/", handle: (*dcCall).listAddons, right: RightAdmin, params: []string{"os_authType"}, accept: installedAddons},
 		{name: "/rest/plugins/1.0/{key}-key", handle: (*dcCall).getAddon, right: RightAdmin},

@@ -20,7 +20,7 @@ func TestDataCenterTakesRequestsStrictly(t *testing.T) {
 	dc := srv.AddDataCenter(confluencetest.DataCenterSettings{Groups: 19})
 	admin, reader := newDCWalker(t, dc, ""), newDCWalker(t, dc, dc.Reader().Username)
 	truth := dc.Truth()
-	escaped := func(s string) string { return url.PathEscape(s) }
+	escaped := url.PathEscape
 	space := "/rest/api/space/" + escaped(truth.Spaces[0].Key)
 	const ok, bad, no, gone = http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound
 	for _, tt := range []struct {
@@ -277,8 +277,7 @@ func TestOrdinaryUsersSeeWhatTheyMay(t *testing.T) {
 			t.Errorf("%s: a space administrator reads %d rows", step.what, len(got))
 		}
 	}
-	var users []dcWireUser
-	users = walkDC[dcWireUser](w, "/rest/api/group/confluence-users/member")
+	users := walkDC[dcWireUser](w, "/rest/api/group/confluence-users/member")
 	for _, u := range users {
 		if u.Email != "" {
 			t.Errorf("the address %s is shown to an ordinary user", u.Email)

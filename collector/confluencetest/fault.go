@@ -1,6 +1,7 @@
 package confluencetest
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -154,9 +155,7 @@ func (f *Fault) replace(at stage) (handled bool) {
 	header := at.w.Header()
 	switch f.Kind {
 	case FaultStatus, FaultRateLimited:
-		for name, values := range f.Header {
-			header[name] = values
-		}
+		maps.Copy(header, f.Header)
 		if f.RetryAfter != "" {
 			header.Set("Retry-After", f.RetryAfter)
 		}
