@@ -23,7 +23,7 @@ import (
 )
 
 // browser follows redirects and keeps cookies, as the person's does.
-func browser(t *testing.T) *http.Client {
+func browser(t testing.TB) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -34,9 +34,19 @@ func browser(t *testing.T) *http.Client {
 	return &http.Client{Jar: jar, Transport: transport, Timeout: 20 * time.Second}
 }
 
-func open(t *testing.T, c *http.Client, address string) (int, string) {
+func open(t testing.TB, c *http.Client, address string) (int, string) {
 	t.Helper()
-	resp, err := c.Get(address)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	return send(t, c, req)
+}
+
+func send(t testing.TB, c *http.Client, req *http.Request) (int, string) {
+	t.Helper()
+	resp, err := c.Do(req)
 	if err != nil {
 		t.Error(err)
 		return 0, ""

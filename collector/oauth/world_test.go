@@ -166,6 +166,7 @@ type world struct {
 	vault *vault.Vault
 	wire  *wire
 	log   *zap.Logger
+	lines *observer.ObservedLogs
 
 	mu   sync.Mutex
 	said []string // errors, to be searched for secrets
@@ -205,23 +206,32 @@ func newWorld(t testing.TB, change ...func(*confluencetest.Settings)) *world {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	w.log = zap.New(core)
-	t.Cleanup(func() { w.searchForSecrets(logs) })
+	w.log, w.lines = zap.New(core), logs
+	t.Cleanup(w.searchForSecrets)
 	return w
 }
 
 // secretForm matches every token and client secret that the simulator makes.
 var secretForm = regexp.MustCompile(`(eyJ|eyR|ATOA|ATATT|dcA|dcR|NDc2)[0-9a-f]{12}`)
 
-func (w *world) searchForSecrets(logs *observer.ObservedLogs) {
+// logged is the log so far.
+func (w *world) logged() string {
 	enc := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
-	for _, entry := range logs.All() {
+	var all strings.Builder
+	for _, entry := range w.lines.All() {
 		line, err := enc.EncodeEntry(entry.Entry, entry.Context)
 		if err != nil {
 			w.t.Error(err)
 			continue
 		}
-		if found := secretForm.FindString(line.String()); found != "" {
+		all.Write(line.Bytes())
+	}
+	return all.String()
+}
+
+func (w *world) searchForSecrets() {
+	for line := range strings.Lines(w.logged()) {
+		if found := secretForm.FindString(line); found != "" {
 			w.t.Errorf("the log shows a secret (%s...): %s", found, line)
 		}
 	}
