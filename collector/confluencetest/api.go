@@ -1,6 +1,7 @@
 package confluencetest
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,8 +22,19 @@ type route struct {
 	// current scope family first, then the beta one.
 	scopes [][]string
 	v1     bool
+	// style is whose errors the endpoint answers with; v1 has a field of its own.
+	style  style
 	handle func(*call)
 }
+
+// style tells API families apart.
+type style uint8
+
+const (
+	styleREST style = iota
+	styleGraphQL
+	styleAdmin
+)
 
 // identity is who sent a request.
 type identity struct {
@@ -34,21 +46,27 @@ type identity struct {
 
 // call is one API request in progress.
 type call struct {
-	srv     *Server
-	site    *Site
-	route   *route
-	w       http.ResponseWriter
-	r       *http.Request
-	who     identity
-	query   url.Values
-	object  string // the id in the path or the query
-	path    string // starts with /wiki
-	page    int
-	now     time.Time
-	fault   *Fault
-	gateway bool
+	srv      *Server
+	site     *Site
+	route    *route
+	w        http.ResponseWriter
+	r        *http.Request
+	who      identity
+	query    url.Values
+	object   string        // the id in the path or the query
+	fields   []string      // GraphQL: dotted paths of the selected fields
+	org      *Organization // organization API
+	secret   string        // organization API: the key
+	segments []string      // organization API: the ids in the path
+	body     []byte        // organization API
+	path     string        // starts with /wiki
+	page     int
+	now      time.Time
+	fault    *Fault
+	gateway  bool
 
 	buf    []byte  // the answer of the endpoint
+	kind   string  // its media type, when it is not plain JSON
 	pooled *[]byte // where buf came from and returns to
 	points int
 	status int
@@ -61,7 +79,16 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // serveGateway answers what api.atlassian.com answers.
 func (srv *Server) serveGateway(w http.ResponseWriter, r *http.Request, path string) {
 	if path == "/oauth/token/accessible-resources" {
+		srv.calls.resources.Add(1)
 		srv.serveResources(w, r)
+		return
+	}
+	if path == "/graphql" {
+		srv.serveGraphQL(w, r, nil)
+		return
+	}
+	if rest, ok := strings.CutPrefix(path, "/admin/"); ok {
+		srv.serveAdmin(w, r, "/"+rest)
 		return
 	}
 	rest, ok := strings.CutPrefix(path, "/ex/confluence/")
@@ -89,6 +116,10 @@ func (srv *Server) serveSite(w http.ResponseWriter, r *http.Request, rest string
 		_, _ = w.Write(append(appendString([]byte(`{"cloudId":`), site.cloudID), '}'))
 		return
 	}
+	if path == "gateway/api/graphql" {
+		srv.serveGraphQL(w, r, site)
+		return
+	}
 	srv.serveAPI(w, r, site, "/"+path, false)
 }
 
@@ -96,21 +127,28 @@ func (srv *Server) serveSite(w http.ResponseWriter, r *http.Request, rest string
 // gateway: who, where, what, may they, how much; then the endpoint itself.
 func (srv *Server) serveAPI(w http.ResponseWriter, r *http.Request, site *Site, path string, gateway bool) {
 	c := &call{srv: srv, site: site, w: w, r: r, path: path, now: srv.now(), gateway: gateway, page: 1}
+	if gateway {
+		srv.calls.gateway.Add(1)
+	} else {
+		srv.calls.site.Add(1)
+	}
 	if site != nil && gateway {
 		site.apiCalls.Add(1)
+	} else if site != nil {
+		site.siteCalls.Add(1)
 	}
 	defer c.book()
 	who, grants, ok := srv.authenticate(r, site, gateway)
 	c.who = who
 	if !ok {
-		c.gatewayFail(http.StatusUnauthorized, "Unauthorized")
+		c.unauthorized()
 		return
 	}
 	if site == nil || grants != nil && !slices.Contains(grants, site) {
 		c.gatewayFail(http.StatusNotFound, "Not Found")
 		return
 	}
-	allowed := c.match()
+	allowed := c.match(restRoutes)
 	if c.route == nil {
 		if allowed != "" {
 			c.w.Header().Set("Allow", allowed)
@@ -138,9 +176,7 @@ func (srv *Server) serveAPI(w http.ResponseWriter, r *http.Request, site *Site, 
 	}
 	c.query = query
 	c.locate()
-	c.fault = site.faults.find(c.route.name, c.object, c.page, func() *Request {
-		return &Request{At: c.now, Site: site.name, Endpoint: c.route.name, Object: c.object, Page: c.page, AccountID: c.who.account, Gateway: gateway}
-	})
+	c.fault = site.faults.find(c.route.name, c.object, c.page, c.request)
 	if c.before() {
 		return
 	}
@@ -166,18 +202,19 @@ func (c *call) quota() string {
 }
 
 // match finds the route, or else the method that the path exists for.
-func (c *call) match() (allowed string) {
+func (c *call) match(among []*route) (allowed string) {
 	parts := strings.Split(c.path[1:], "/")
-	for i := range routes {
-		rt := &routes[i]
+	for _, rt := range among {
 		if len(rt.parts) != len(parts) {
 			continue
 		}
 		object, same := "", true
+		var segments []string
 		for j, p := range rt.parts {
-			if p[0] == '{' {
-				object = parts[j]
+			if name, suffix, ok := strings.Cut(p, "}"); ok && name[0] == '{' {
+				object, same = strings.CutSuffix(parts[j], suffix)
 				same = same && object != ""
+				segments = append(segments, object)
 			} else if p != parts[j] {
 				same = false
 			}
@@ -190,7 +227,7 @@ func (c *call) match() (allowed string) {
 		}
 		allowed = rt.method
 		if rt.method == c.r.Method {
-			c.route, c.object = rt, object
+			c.route, c.object, c.segments = rt, object, segments
 			return allowed
 		}
 	}
@@ -243,12 +280,13 @@ func (c *call) reply(status int, body []byte) {
 // replyJSON sends the answer of an endpoint and applies the faults that mutilate it.
 func (c *call) replyJSON(body []byte) {
 	h := c.w.Header()
-	h["Content-Type"] = []string{"application/json"}
+	kind := cmp.Or(c.kind, "application/json")
+	h["Content-Type"] = []string{kind}
 	if c.fault != nil {
 		switch c.fault.Kind {
 		case FaultReset:
 			c.book()
-			resetMidBody(c.w, []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"), body)
+			resetMidBody(c.w, []byte("HTTP/1.1 200 OK\r\nContent-Type: "+kind+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"), body)
 			return
 		case FaultTruncated:
 			body = body[:len(body)/2]
@@ -260,6 +298,10 @@ func (c *call) replyJSON(body []byte) {
 // fail sends an error in the shape of the endpoint's API version.
 func (c *call) fail(status int, code, text string) {
 	var b []byte
+	if c.route.style == styleAdmin {
+		c.adminFail(status, text)
+		return
+	}
 	if c.route.v1 {
 		b = strconv.AppendInt([]byte(`{"statusCode":`), int64(status), 10)
 		b = append(b, `,"data":{"authorized":true,"valid":true,"errors":[],"successful":false},"message":`...)
@@ -272,6 +314,15 @@ func (c *call) fail(status int, code, text string) {
 	}
 	c.w.Header().Set("Content-Type", "application/json")
 	c.reply(status, b)
+}
+
+// unauthorized refuses a credential. The site's own host says in a header that
+// basic authentication failed.
+func (c *call) unauthorized() {
+	if _, _, basic := c.r.BasicAuth(); basic && !c.gateway {
+		c.w.Header().Set("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
+	}
+	c.gatewayFail(http.StatusUnauthorized, "Unauthorized")
 }
 
 func (c *call) gatewayFail(status int, message string) {
@@ -295,11 +346,16 @@ func (c *call) book() {
 		return
 	}
 	c.booked = true
-	e := entry{at: c.now.UnixNano(), object: strings.Clone(c.object), account: c.who.account, bytes: int32(c.sent), page: int32(c.page), site: -1, status: int16(c.status), gateway: c.gateway}
+	e := entry{at: c.now.UnixNano(), object: strings.Clone(c.object), account: c.who.account, bytes: int32(c.sent), page: int32(c.page), site: -1, org: -1, status: int16(c.status), gateway: c.gateway}
+	if c.org != nil {
+		e.org = int16(c.org.index)
+	}
+	if c.route != nil && (c.site != nil || c.route.style != styleREST) {
+		e.route = c.route.number
+	}
 	if c.site != nil {
 		e.site = int16(c.site.index)
-		if c.route != nil {
-			e.route = c.route.number
+		if c.route != nil && c.route.style == styleREST {
 			if c.status == http.StatusOK {
 				c.points++
 			}

@@ -31,6 +31,26 @@ const (
 	PolicyChanged     ChangeKind = "policy_changed"
 )
 
+// The kinds of changes of what [Site.Posture] holds.
+const (
+	SitePermissionGranted   ChangeKind = "site_permission_granted"   // After is a SiteOperation
+	SitePermissionRevoked   ChangeKind = "site_permission_revoked"   // Before is a SiteOperation
+	AnonymousAccessChanged  ChangeKind = "anonymous_access_changed"  // []SiteOperation, or bool with the key "blocked by policy"
+	UnlicensedAccessChanged ChangeKind = "unlicensed_access_changed" // []SiteOperation
+	SecurityChanged         ChangeKind = "security_changed"          // SecurityConfiguration
+	PublicLinkSiteChanged   ChangeKind = "public_link_site_changed"  // string; Key is the access type of a shareable link, or empty
+	PublicLinkSpaceChanged  ChangeKind = "public_link_space_changed" // string
+	PublicLinkChanged       ChangeKind = "public_link_changed"       // PublicLink
+	AppInstalled            ChangeKind = "app_installed"             // InstalledApp
+	AppChanged              ChangeKind = "app_changed"               // InstalledApp
+	AppRemoved              ChangeKind = "app_removed"               // InstalledApp
+	SeatsChanged            ChangeKind = "seats_changed"             // int
+	ActivityChanged         ChangeKind = "activity_changed"          // time.Time; Key is the product
+	GuestAssigned           ChangeKind = "guest_assigned"
+	GuestUnassigned         ChangeKind = "guest_unassigned"
+	AdminKeyChanged         ChangeKind = "admin_key_changed" // AdminKeyState
+)
+
 // Change is one applied mutation. The ids that do not concern its kind are empty.
 type Change struct {
 	At           time.Time
@@ -39,8 +59,12 @@ type Change struct {
 	PermissionID string
 	GroupID      string
 	AccountID    string
+	// Key names the app, the public link, the product or the principal ("group {id}"
+	// or "person {id}") that a change of the posture is about.
+	Key string
 	// Before and After hold a Space, Permission, Group, User, SiteConfiguration or
-	// a bool (PolicyChanged), as plain copies; nil where there was or is nothing.
+	// a bool (PolicyChanged), or what stands beside the kinds of the posture, as plain
+	// copies; nil where there was or is nothing.
 	Before, After any
 	// Permissions are the rows that came or went together with a space.
 	Permissions []Permission

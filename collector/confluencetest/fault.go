@@ -1,9 +1,11 @@
 package confluencetest
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,17 +36,29 @@ const (
 	FaultForeignNextLink FaultKind = "foreign_next_link" // the successor's link is absolute and leads to the trap
 )
 
+// Faults of the GraphQL gateway.
+const (
+	FaultNoData      FaultKind = "no_data"      // 200 with errors and without data; Body is the message
+	FaultNullData    FaultKind = "null_data"    // 200 with errors and data null; Body is the message
+	FaultPartialData FaultKind = "partial_data" // one field answers null with an error; the rest has data
+	FaultCostLimited FaultKind = "cost_limited" // 429 whose Retry-After is a timestamp
+)
+
 // Fault scripts what goes wrong on a site. All conditions must hold.
 type Fault struct {
 	Kind FaultKind
 	// Endpoint is contained in the endpoint's template, for example
 	// "/spaces/{id}/permissions" or "POST"; empty matches every endpoint.
 	Endpoint string
-	Object   string              // id in the path or query; empty matches any
-	Page     int                 // 1 is the first page; 0 matches any
-	Match    func(*Request) bool // further condition; Status and Bytes are not known yet
-	After    int                 // matching requests to let through first
-	Times    int                 // how often; 0 means once, negative means always
+	Object   string // id in the path or query; empty matches any
+	Page     int    // 1 is the first page; 0 matches any
+	// Field is a field that a GraphQL document must select, as a dotted path of names
+	// such as "sitePermissions.groups"; empty matches any document. Faults of
+	// listings act on the connections there and below.
+	Field string
+	Match func(*Request) bool // further condition; Status and Bytes are not known yet
+	After int                 // matching requests to let through first
+	Times int                 // how often; 0 means once, negative means always
 
 	Status     int
 	Body       string
@@ -55,11 +69,15 @@ type Fault struct {
 	Skew       time.Duration
 	Delay      time.Duration
 	Release    <-chan struct{}
+	// Classification is that of the error of FaultNoData, FaultNullData and
+	// FaultPartialData; default DataFetchingException. Their Status, if set, becomes
+	// the error's statusCode.
+	Classification string
 
 	seen, done int
 }
 
-// faultSet are the scripted faults of a site.
+// faultSet are the scripted faults of a site or an organization.
 type faultSet struct {
 	mu   sync.Mutex
 	list []*Fault
@@ -114,7 +132,7 @@ func (fs *faultSet) find(endpoint, object string, page int, describe func() *Req
 		if f.Times >= 0 && f.done >= max(f.Times, 1) {
 			continue
 		}
-		if f.Match != nil && !f.Match(describe()) {
+		if f.Field != "" && !describe().asksFor(f.Field) || f.Match != nil && !f.Match(describe()) {
 			continue
 		}
 		if f.seen++; f.seen <= f.After {
@@ -126,13 +144,41 @@ func (fs *faultSet) find(endpoint, object string, page int, describe func() *Req
 	return nil
 }
 
+// request is what is known of a call before it is answered.
+func (c *call) request() *Request {
+	r := &Request{At: c.now, Endpoint: c.route.name, Object: c.object, Page: c.page, AccountID: c.who.account, Gateway: c.gateway, Fields: c.fields}
+	if c.site != nil {
+		r.Site = c.site.name
+	}
+	if c.org != nil {
+		r.Organization = c.org.id
+	}
+	return r
+}
+
+// asksFor tells whether a GraphQL document selects a field.
+func (r *Request) asksFor(field string) bool { return slices.Contains(r.Fields, field) }
+
 // before applies the faults that replace the whole answer. It returns false when
 // the request shall be handled as usual.
 func (c *call) before() (handled bool) {
-	if c.fault == nil {
+	f := c.fault
+	if f == nil {
 		return false
 	}
-	return c.fault.replace(stage{
+	switch {
+	case f.Kind == FaultNoData, f.Kind == FaultNullData:
+		c.sendErrors(f.Kind == FaultNullData, &gqlError{
+			message: cmp.Or(f.Body, "Internal server error"), classification: cmp.Or(f.Classification, "DataFetchingException"), status: f.Status,
+		})
+		return true
+	case f.Kind == FaultCostLimited:
+		c.refuseCost(true)
+		return true
+	case f.Kind == FaultCursorExpired && c.route.style == styleGraphQL:
+		return false // the connection answers
+	}
+	return f.replace(stage{
 		srv: c.srv, w: c.w, r: c.r, now: c.now, reply: c.reply, book: c.book,
 		outdated: func() { c.fail(http.StatusBadRequest, "BAD_REQUEST", "The cursor is no longer valid") },
 	})

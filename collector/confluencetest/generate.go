@@ -28,6 +28,7 @@ func (s *Site) generate(collector Person, start time.Time) {
 	s.generateRoles(newRandom(seed, "roles of "+s.name))
 	s.generateSpaces(newRandom(seed, "spaces of "+s.name), start)
 	s.generateAudit(newRandom(seed, "audit of "+s.name), start)
+	s.generatePosture(seed, start)
 }
 
 func (s *Site) generateUsers(r random, collector Person) {

@@ -89,11 +89,13 @@ func (s *Site) applyFirst() {
 }
 
 // GenerateHistory schedules seeded everyday changes between from and to, on
-// average stepsPerDay of them, mostly in working hours. What a step touches is
+// average stepsPerDay of them, mostly in working hours. Every fifth or so brings a
+// change along of what [Site.Posture] holds, drawn from a source of its own. What a step touches is
 // drawn when it is applied, from the step's own seed, so the same seed on the
 // same site gives the same history. It returns the scheduled steps.
 func (s *Site) GenerateHistory(seed uint64, from, to time.Time, stepsPerDay int) []Step {
 	r := newRandom(seed, "history of "+s.name)
+	beside := newRandom(seed, "posture history of "+s.name)
 	total := int(to.Sub(from).Hours() / 24 * float64(stepsPerDay))
 	steps := make([]Step, 0, total)
 	for range total {
@@ -106,7 +108,8 @@ func (s *Site) GenerateHistory(seed uint64, from, to time.Time, stepsPerDay int)
 		}
 		kind := everyday[weighted(r)]
 		own := newRandom(r.Uint64(), kind.name)
-		steps = append(steps, Step{At: at.Truncate(time.Second), Name: kind.name, Do: func(s *Site) { kind.do(s, own) }})
+		step := Step{At: at.Truncate(time.Second), Name: kind.name, Do: func(s *Site) { kind.do(s, own) }}
+		steps = append(steps, step.with(besides(beside)))
 	}
 	slices.SortStableFunc(steps, func(a, b Step) int { return a.At.Compare(b.At) })
 	s.Schedule(steps...)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // APIToken is a person's API token, used with basic authentication.
@@ -15,11 +16,15 @@ type APIToken struct {
 	// Scopes of a scoped token, which works on the API gateway. nil makes a classic
 	// token, which works on the site's own host and may do everything.
 	Scopes []string
+	// Expires is when the token is refused, by the server's clock; zero: never. Real
+	// tokens live for a year at most.
+	Expires time.Time
 }
 
 type basicToken struct {
-	who    identity
-	scoped bool
+	who     identity
+	scoped  bool
+	expires time.Time
 }
 
 // AddToken registers an API token and returns it with its secret.
@@ -38,7 +43,7 @@ func (srv *Server) AddToken(t APIToken) APIToken {
 	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	srv.basic[t.Email+":"+t.Token] = basicToken{who: identity{account: t.AccountID, scopes: slices.Clone(t.Scopes)}, scoped: t.Scopes != nil}
+	srv.basic[t.Email+":"+t.Token] = basicToken{who: identity{account: t.AccountID, scopes: slices.Clone(t.Scopes)}, scoped: t.Scopes != nil, expires: t.Expires}
 	return t
 }
 
@@ -67,7 +72,7 @@ func (srv *Server) authenticate(r *http.Request, site *Site, gateway bool) (who 
 	srv.mu.RLock()
 	t, ok := srv.basic[email+":"+secret]
 	srv.mu.RUnlock()
-	if !ok || t.scoped != gateway {
+	if !ok || t.scoped != gateway || !t.expires.IsZero() && !srv.now().Before(t.expires) {
 		return identity{}, nil, false
 	}
 	return t.who, nil, true

@@ -23,6 +23,9 @@ type Limits struct {
 	// Burst is the token bucket of a site, refilled at this many requests a
 	// second. Default 100.
 	Burst int
+	// GraphQLPointsPerMinute is what one account may spend at the GraphQL gateway.
+	// Default 10,000.
+	GraphQLPointsPerMinute int
 	// HeaderPrefix stands before the quota headers: "", "Beta-" or "X-Beta-".
 	HeaderPrefix string
 	// NoRetryAfter leaves the header out of refusals.
@@ -32,6 +35,7 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	l.PointsPerHour = cmp.Or(l.PointsPerHour, 65000)
 	l.Burst = cmp.Or(l.Burst, 100)
+	l.GraphQLPointsPerMinute = cmp.Or(l.GraphQLPointsPerMinute, 10000)
 	return l
 }
 
@@ -44,6 +48,7 @@ type meter struct {
 	hour    time.Time
 	used    map[string]int // points in the hour, by client or site
 	buckets map[uint16]*bucket
+	purses  map[string]purse // by account at the gateway, by key for events
 }
 
 type bucket struct {
@@ -52,7 +57,7 @@ type bucket struct {
 }
 
 func newMeter(l Limits, now func() time.Time) *meter {
-	return &meter{limits: l, now: now, used: map[string]int{}, buckets: map[uint16]*bucket{}}
+	return &meter{limits: l, now: now, used: map[string]int{}, buckets: map[uint16]*bucket{}, purses: map[string]purse{}}
 }
 
 // admit takes one request from the burst bucket and writes the headers that every

@@ -117,7 +117,7 @@ func (s *Site) findMember(groupID, accountID string) (*group, *user, error) {
 func (s *Site) AddUser(template User) User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	made := s.newUser(s.rand, 1000+len(s.users)+len(s.log))
+	made := s.newUser(s.rand, 1000+len(s.users)+len(s.log)-s.posture.changes)
 	made.AccountID = cmp.Or(template.AccountID, made.AccountID)
 	made.AccountType = cmp.Or(template.AccountType, made.AccountType)
 	made.AccountStatus = cmp.Or(template.AccountStatus, made.AccountStatus)

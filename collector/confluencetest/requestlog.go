@@ -16,8 +16,13 @@ type Request struct {
 	Page      int       // 1 for the first page
 	Status    int       // 0 when a fault cut the connection without a status
 	AccountID string
-	Gateway   bool // came through /api/ex/confluence; otherwise on the site's own host
-	Bytes     int  // length of the body
+	Gateway   bool // came through /api/ex/confluence or /api/graphql; otherwise on the site's own host
+	// Organization is the id of the organization whose key was used, below /api/admin.
+	Organization string
+	// Fields are dotted paths of the fields that a GraphQL document selects. Only
+	// [Fault.Match] is told of them; the log does not keep them.
+	Fields []string
+	Bytes  int // length of the body
 }
 
 // entry is the stored form of a Request, without repeated strings.
@@ -28,6 +33,7 @@ type entry struct {
 	bytes   int32
 	page    int32
 	site    int16 // -1 unknown
+	org     int16 // -1 none
 	status  int16
 	route   uint8
 	gateway bool
@@ -49,15 +55,18 @@ func (srv *Server) Requests() []Request {
 	srv.log.mu.Lock()
 	entries := slices.Clone(srv.log.entries)
 	srv.log.mu.Unlock()
-	sites := srv.Sites()
+	sites, organizations := srv.Sites(), srv.allOrganizations()
 	list := make([]Request, len(entries))
 	for i, e := range entries {
 		r := Request{At: time.Unix(0, e.at).UTC(), Endpoint: "unknown", Object: e.object, Page: int(e.page), Status: int(e.status), AccountID: e.account, Gateway: e.gateway, Bytes: int(e.bytes)}
 		if e.site >= 0 {
 			r.Site = sites[e.site].name
 		}
+		if e.org >= 0 {
+			r.Organization = organizations[e.org].id
+		}
 		if e.route > 0 {
-			r.Endpoint = routes[e.route-1].name
+			r.Endpoint = allRoutes[e.route-1].name
 		}
 		list[i] = r
 	}

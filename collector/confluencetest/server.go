@@ -62,19 +62,22 @@ type Server struct {
 	stop     chan struct{}
 	trap     trap
 
-	mu      sync.RWMutex
-	url     string
-	sites   []*Site
-	centers []*DataCenter
-	byName  map[string]*Site
-	byCloud map[string]*Site
-	persons []Person
-	basic   map[string]basicToken // by "email:token"
-	http    []*http.Server
-	started bool
-	closed  bool
-	page    func(http.ResponseWriter, *http.Request) // what answers "/"
-	waiters sync.WaitGroup
+	mu            sync.RWMutex
+	url           string
+	sites         []*Site
+	centers       []*DataCenter
+	byName        map[string]*Site
+	byCloud       map[string]*Site
+	persons       []Person
+	basic         map[string]basicToken // by "email:token"
+	calls         callCounters
+	organizations []*Organization
+	adminKeys     map[string]adminKey // by key
+	http          []*http.Server
+	started       bool
+	closed        bool
+	page          func(http.ResponseWriter, *http.Request) // what answers "/"
+	waiters       sync.WaitGroup
 }
 
 // New returns a server that knows one person (see [Server.Collector]) and no app.
@@ -83,6 +86,7 @@ func New(settings Settings) *Server {
 	srv := &Server{
 		settings: settings, now: settings.Now,
 		stop: make(chan struct{}), byName: map[string]*Site{}, byCloud: map[string]*Site{}, basic: map[string]basicToken{},
+		adminKeys: map[string]adminKey{},
 	}
 	r := newRandom(settings.Seed, "server")
 	copy(srv.secret[:], r.hex(16))
@@ -167,6 +171,7 @@ func (srv *Server) AddSite(settings SiteSettings) *Site {
 		panic(fmt.Sprintf("confluencetest: site %q or cloud id %q exists already", settings.Name, settings.CloudID))
 	}
 	s := &Site{srv: srv, name: settings.Name, cloudID: settings.CloudID, index: uint16(len(srv.sites)), settings: settings}
+	s.organization = organizationID(newRandom(srv.settings.Seed+settings.Seed, "organization of "+settings.Name))
 	s.generate(srv.persons[0], srv.now())
 	srv.sites = append(slices.Clone(srv.sites), s)
 	srv.byName[s.name], srv.byCloud[s.cloudID] = s, s

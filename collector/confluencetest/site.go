@@ -34,6 +34,13 @@ type SiteSettings struct {
 	// space has none and one has more than a page of 250.
 	Exact bool
 
+	Apps               int  // Connect and Forge apps; default 7, negative means none
+	PublicLinks        int  // links of a space that has some, on average; default 4
+	NoLicenceEndpoints bool // the private licence endpoints answer 404
+	// RequiredScopesKey is how errors of the GraphQL gateway spell the extension with
+	// the scopes that an OAuth token lacks. Default requiredScopes; others were seen.
+	RequiredScopesKey string
+
 	Edition  string // default premium
 	RoleMode string // default PRE_ROLES
 }
@@ -46,6 +53,9 @@ func (s SiteSettings) withDefaults() SiteSettings {
 	s.MembersPerGroup = cmp.Or(s.MembersPerGroup, 12)
 	s.Edition = cmp.Or(s.Edition, "premium")
 	s.RoleMode = cmp.Or(s.RoleMode, "PRE_ROLES")
+	s.Apps = max(cmp.Or(s.Apps, 7), 0)
+	s.PublicLinks = max(cmp.Or(s.PublicLinks, 4), 1)
+	s.RequiredScopesKey = cmp.Or(s.RequiredScopesKey, "requiredScopes")
 	if s.HiddenSpaces == 0 && s.Spaces > 25 {
 		s.HiddenSpaces = 3
 	}
@@ -62,8 +72,11 @@ type Site struct {
 	index    uint16
 	settings SiteSettings
 
-	apiCalls atomic.Int64
-	points   atomic.Int64
+	organization string // id; guarded by the server's mu
+
+	apiCalls  atomic.Int64
+	siteCalls atomic.Int64
+	points    atomic.Int64
 
 	mu            sync.RWMutex
 	rand          random // draws for mutations; guarded by mu
@@ -89,6 +102,7 @@ type Site struct {
 	sorted        map[string][]*space
 	version       int64
 	sortedVersion int64
+	posture       posture
 
 	faults faultSet
 }
@@ -105,9 +119,16 @@ func (s *Site) URL() string { return s.srv.URL() + "/site/" + s.name }
 // Settings returns what the site was generated from, defaults filled in.
 func (s *Site) Settings() SiteSettings { return s.settings }
 
+// HostName returns the name that the site would have on the real network.
+func (s *Site) HostName() string { return s.name + ".atlassian.net" }
+
 // APICalls returns how many requests for this site came through the API gateway,
-// whatever their answer. Calls of the token endpoint are not in it.
+// REST and GraphQL, whatever their answer. Calls of the token endpoint are not in it.
 func (s *Site) APICalls() int64 { return s.apiCalls.Load() }
+
+// SiteCalls returns how many requests came to the site's own host, whatever their
+// answer. Looking up the cloud id is not in it.
+func (s *Site) SiteCalls() int64 { return s.siteCalls.Load() }
 
 // PointsUsed returns the rate limit points that requests for this site cost.
 func (s *Site) PointsUsed() int64 { return s.points.Load() }
