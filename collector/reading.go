@@ -308,18 +308,25 @@ func (d *reading) readAny() bool {
 // conclude derives the state of the dataset as a whole from its partitions.
 func (d *reading) conclude() {
 	var worst *ReadError
-	bad := 0
+	bad, good := 0, 0
 	for _, p := range slices.Sorted(maps.Keys(d.coverage)) {
-		if e := d.coverage[p]; e != nil {
+		e := d.coverage[p]
+		switch {
+		case e == nil:
+			good++
+		case worst == nil || worst.State.OutOfReach() && !e.State.OutOfReach():
+			worst = e
+			fallthrough
+		default:
 			bad++
-			if worst == nil {
-				worst = e
-			}
 		}
+	}
+	if worst != nil && worst.State.OutOfReach() && good > 0 {
+		bad = 0 // all was read that the credentials open; the other parts say so themselves
 	}
 	listing := d.parent != nil && d.parent.state != nil
 	switch {
-	case bad == 0 && !listing:
+	case bad == 0 && !listing: // complete
 		d.state = nil
 	case bad == 0:
 		d.state = &ReadError{State: schemas.CoveragePartial, Evidence: "the list of " + d.table.Parent + " is incomplete: " + d.parent.state.Evidence, Unlock: d.parent.state.Unlock}

@@ -243,11 +243,11 @@ func (x *run) row(outcome schemas.Outcome) schemas.Run {
 			r.Complete = append(r.Complete, d.table.Name)
 		}
 		for _, e := range d.coverage {
-			if e != nil {
+			if e != nil && !e.State.OutOfReach() {
 				r.Incomplete++
 			}
 		}
-		if d.state != nil {
+		if d.state != nil && !d.state.State.OutOfReach() {
 			evidence = append(evidence, d.table.Name+": "+d.state.Error())
 		}
 		r.RowsRead += d.read

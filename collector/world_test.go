@@ -135,7 +135,10 @@ func newWorld(t *testing.T, settings sim.SiteSettings) *world {
 		if err != nil {
 			return nil, err
 		}
-		return confluence.New(confluence.Settings{Client: client, Tenant: tenant.ID, CloudID: w.site.CloudID(), Principal: w.principal, Scopes: w.scopes, Tables: scope}), nil
+		return confluence.New(confluence.Settings{
+			Tenant: tenant.ID, Site: w.site.CloudID(), Tables: scope,
+			Ways: []confluence.Way{{Kind: schemas.Credential3LO, Client: client, Principal: w.principal, Scopes: w.scopes}},
+		}), nil
 	}
 	return w
 }

@@ -82,13 +82,15 @@ type Endpoints struct {
 
 // Tenant is one customer with one Confluence site.
 type Tenant struct {
-	ID        string
-	Name      string // equals ID when the file has none
-	Site      string // base address without a trailing slash
-	CloudID   string // lower-case UUID, or empty
-	Paused    bool
-	Schedules map[string]string // as Config.Schedules; only the groups that differ
-	Limits    TenantLimits
+	ID   string
+	Name string // equals ID when the file has none
+	Site string // base address without a trailing slash
+	// Deployment is schemas.Cloud or schemas.DataCenter.
+	Deployment string
+	CloudID    string // lower-case UUID, or empty
+	Paused     bool
+	Schedules  map[string]string // as Config.Schedules; only the groups that differ
+	Limits     TenantLimits
 }
 
 // TenantLimits are the limits that a tenant may override.

@@ -82,12 +82,14 @@ func tenant(c *Config, i int) []field {
 		c.Tenants = append(c.Tenants, Tenant{})
 	}
 	t := &c.Tenants[i]
+	t.Deployment = schemas.Cloud
 	t.Schedules = map[string]string{}
 	return []field{
 		checked("id", "tenant id", &t.ID, tenantID,
 			"Name of the tenant in the warehouse and on the command line. It cannot be changed later.").example("acme").needed(),
 		text("name", &t.Name, "Name for people. The id when left out.").example("Acme Corporation"),
 		webURL("site", &t.Site, "Base address of the Confluence site.").example("https://acme.atlassian.net").needed(),
+		oneOf("deployment", &t.Deployment, []string{schemas.Cloud, schemas.DataCenter}, "What runs there."),
 		checked("cloud_id", "UUID", &t.CloudID, cloudID,
 			"Cloud id of the site. Learned at consent when left out.").example("3f2b9c1e-7d44-4a53-9d1c-0a6f5f1c2b7e"),
 		boolean("paused", &t.Paused, "No schedule of a paused tenant starts."),

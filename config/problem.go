@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -38,6 +39,7 @@ func (p Problem) String() string {
 
 // Errors is every problem of a file, in the order of their lines.
 type Errors struct {
+	What     string // what they are in; "the configuration" if empty
 	Problems []Problem
 }
 
@@ -47,7 +49,7 @@ func (e *Errors) Error() string {
 		return e.Problems[0].String()
 	}
 	lines := make([]string, len(e.Problems)+1)
-	lines[0] = fmt.Sprintf("%d problems in the configuration:", len(e.Problems))
+	lines[0] = fmt.Sprintf("%d problems in %s:", len(e.Problems), cmp.Or(e.What, "the configuration"))
 	for i, p := range e.Problems {
 		lines[i+1] = "  " + p.String()
 	}

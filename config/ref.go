@@ -153,6 +153,25 @@ func isEnvName(s string) bool {
 	return s != ""
 }
 
+// SecretRef parses env:NAME or file:/path, as given on a command line; relative
+// paths start at the working directory. What is a secret itself is refused, and
+// not repeated in the error.
+func SecretRef(v string) (Ref, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return Ref{}, fmt.Errorf("find the working directory: %w", err)
+	}
+	r, ok, f := parseRef(v, dir)
+	switch {
+	case !ok:
+		return Ref{}, errors.New("is neither env:NAME nor file:PATH; the secret itself does not belong on a command line")
+	case f != nil:
+		return Ref{}, errors.New(f.message + "; " + f.hint)
+	default:
+		return r, nil
+	}
+}
+
 // FileRef is a reference to the secret in a file, for configurations that are
 // not read from one.
 func FileRef(path string) Ref { return Ref{file: path} }

@@ -57,6 +57,13 @@ const (
 	CoverageNeverRun    CoverageState = "never_run"
 )
 
+// OutOfReach reports whether the state says that none of the tenant's
+// credentials opens the data, or that the site has none: nothing went wrong, and
+// another reading would not help.
+func (s CoverageState) OutOfReach() bool {
+	return s == CoverageNotExposed || s == CoverageNotLicensed
+}
+
 // CoverageStates lists the states of coverage.
 var CoverageStates = []CoverageState{
 	CoverageComplete, CoveragePartial, CoverageForbidden, CoverageNotExposed, CoverageNotLicensed,

@@ -56,17 +56,6 @@ type Table[R any] struct {
 	Examples   []Example
 }
 
-// Access is one way to read a dataset.
-type Access struct {
-	Section    string     // the section that it reads; empty: all of the dataset
-	Deployment string     // cloud, data_center
-	Credential string     // 3lo, ...
-	Calls      []string   // method and path of each call
-	Scopes     [][]string // all of these are needed; of each, any one; the first is asked for
-	PageSize   int
-	Note       string
-}
-
 // Example is a question and the SQL that answers it, for the data dictionary.
 type Example struct{ Question, SQL string }
 
@@ -218,23 +207,6 @@ func (d *Dataset) Column(name string) int {
 
 // KeyColumns are the indexes of the columns that identify an entity.
 func (d *Dataset) KeyColumns() []int { return d.key }
-
-// Scopes lists the OAuth scopes to ask for to read the dataset with the kind of
-// credential: the first alternative of each that is needed.
-func (d *Dataset) Scopes(credential string) []string {
-	var scopes []string
-	for _, s := range d.Sources {
-		if s.Credential != credential {
-			continue
-		}
-		for _, alternatives := range s.Scopes {
-			if !slices.Contains(scopes, alternatives[0]) {
-				scopes = append(scopes, alternatives[0])
-			}
-		}
-	}
-	return scopes
-}
 
 // Rows is a page of rows of some type, ready to be hashed and stored.
 type Rows interface {

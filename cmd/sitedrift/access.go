@@ -22,35 +22,30 @@ import (
 // right, and needs no consent (Invariant 6).
 type access struct {
 	source  httpx.Authorizer
-	tokens  *oauth.Tokens
 	store   *state.Store
 	began   collector.Credential
 	checked atomic.Int64 // the last generation that is of the grant of the run's beginning
 }
 
-func (a *app) access(c collector.Credential) *access {
-	return &access{source: a.tokens.Source(c.Tenant, c.Kind), tokens: a.tokens, store: a.store, began: c}
+func (a *app) access(c collector.Credential) (*access, error) {
+	source, err := a.tokens.Authorizer(c)
+	return &access{source: source, store: a.store, began: c}, err
 }
 
 // Authorization implements httpx.Authorizer.
 func (c *access) Authorization(ctx context.Context) (string, int64, error) {
 	header, generation, err := c.source.Authorization(ctx)
-	if err == nil && generation < c.began.Generation {
-		// A token of the grant before, still in this process's memory.
-		c.tokens.Replaced(c.began.Tenant, c.began.Kind)
-		header, generation, err = c.source.Authorization(ctx)
-	}
 	if err == nil && c.checked.Load() != generation {
 		if err = c.sameGrant(ctx); err == nil {
 			c.checked.Store(generation)
 		}
 	}
-	return header, generation, noAccess(c.began.Tenant, err)
+	return header, generation, noAccess(c.began, err)
 }
 
 // Refused implements httpx.Authorizer.
 func (c *access) Refused(ctx context.Context, generation int64) error {
-	return noAccess(c.began.Tenant, c.source.Refused(ctx, generation))
+	return noAccess(c.began, c.source.Refused(ctx, generation))
 }
 
 // sameGrant is nil while nobody consented anew since the run began.
@@ -73,8 +68,8 @@ var errReplaced = errors.New("the grant was replaced during the run")
 
 // noAccess says why there is no access token and what would help. Errors that
 // are about the site, not about the token, stay as they are.
-func noAccess(tenant string, err error) error {
-	again := "sitedrift connect --tenant " + tenant
+func noAccess(credential collector.Credential, err error) error {
+	again := connectCommand(credential.Tenant, credential.Kind)
 	r := &collector.ReadError{State: schemas.CoverageFailed, Err: err}
 	failed, said := (*oauth.Error)(nil), (*collector.ReadError)(nil)
 	switch {
@@ -88,6 +83,8 @@ func noAccess(tenant string, err error) error {
 		r.Evidence, r.Unlock = "the stored grant is encrypted with another key than that in the key file", "put the right key file back (vault.key_file); if it is lost: "+again
 	case errors.Is(err, vault.ErrMoved):
 		r.Evidence, r.Unlock = "the stored grant does not belong to this tenant, or was altered", again
+	case errors.Is(err, oauth.ErrNeedsNewToken) && errors.As(err, &failed):
+		r.State, r.Evidence, r.Unlock = schemas.CoverageForbidden, "the token is of no use: "+answered(err), failed.Hint
 	case errors.As(err, &failed):
 		r.Evidence, r.Unlock = "no access token: "+answered(err), failed.Hint
 	default:

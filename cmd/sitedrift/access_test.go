@@ -51,12 +51,12 @@ func connectedApp(t *testing.T) (a *app, provider *sim.Server, connect func(pers
 	})
 	return a, provider, func(person string) {
 		t.Helper()
-		code, err := provider.Consent(sim.ConsentRequest{ClientID: client.ClientID, AccountID: provider.AddPerson(sim.Person{Name: person}).AccountID, Sites: []string{"acme"}, Scopes: append(slices.Clone(wantedScopes()), "offline_access")})
+		code, err := provider.Consent(sim.ConsentRequest{ClientID: client.ClientID, AccountID: provider.AddPerson(sim.Person{Name: person}).AccountID, Sites: []string{"acme"}, Scopes: append(slices.Clone(wantedScopes(schemas.Credential3LO)), "offline_access")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		consent := &oauth.Consent{Provider: a.provider, Store: a.store, Vault: a.vault, Transport: a.transport, Now: a.out.now}
-		if _, err := consent.CompleteWithCode(t.Context(), oauth.Request{Tenant: "acme", SiteURL: site.URL(), Scopes: wantedScopes()}, code); err != nil {
+		if _, err := consent.CompleteWithCode(t.Context(), oauth.Request{Tenant: "acme", SiteURL: site.URL(), Scopes: wantedScopes(schemas.Credential3LO)}, code); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,7 +72,11 @@ func TestRunKeepsItsGrant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.access(c)
+		run, err := a.access(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run
 	}
 	connect("First")
 	run := began()
@@ -112,7 +116,11 @@ func TestNoOldTokenForANewRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, _, err := a.access(c).Authorization(t.Context())
+		run, err := a.access(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := run.Authorization(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sitedrift/sitedrift/collector"
-	"github.com/sitedrift/sitedrift/collector/confluence"
 	"github.com/sitedrift/sitedrift/collector/httpx"
 	"github.com/sitedrift/sitedrift/collector/oauth"
 	"github.com/sitedrift/sitedrift/collector/state"
@@ -185,6 +183,7 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 	a.tokens = oauth.NewTokens(oauth.Options{
 		Provider: a.provider, Store: a.store, Vault: a.vault, Owner: a.owner, Transport: a.transport,
 		Log: a.log.Named("oauth"), Now: a.out.now, Sleep: a.out.sleep, Trace: a.out.trace,
+		ProviderFor: a.providerFor, Again: connectCommand,
 	})
 	a.onClose(a.tokens.Close)
 	if points := a.cfg.Limits.PointsPerHour; points > 0 {
@@ -193,6 +192,13 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 		}})
 	}
 	return nil
+}
+
+// providerFor is the authorization server of a tenant's own site, which Data
+// Center has.
+func (a *app) providerFor(ctx context.Context, c collector.Credential) (oauth.Provider, error) {
+	t, err := a.store.Tenant(ctx, c.Tenant)
+	return oauth.DataCenter(t.SiteURL, c.ClientID, vault.Secret{}, ""), err
 }
 
 // openVault opens the key file; the first use makes one.
@@ -303,61 +309,10 @@ func (a *app) join() {
 	}
 }
 
-// dormant reports whether a tenant's grant is proven dead.
+// dormant reports whether all that a tenant has is a grant that is proven dead.
 func (a *app) dormant(ctx context.Context, tenant string) bool {
-	c, err := a.store.Credential(ctx, tenant, collector.CredentialKind3LO)
-	return err == nil && c.State == collector.CredentialNeedsReconsent
-}
-
-// source opens what one run of a tenant reads from.
-func (a *app) source(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (collector.Source, error) {
-	s, err := a.openSource(ctx, t, scope)
-	if s == nil {
-		return nil, err
-	}
-	return s, err
-}
-
-func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (*confluence.Source, error) {
-	again := "sitedrift connect --tenant " + t.ID
-	refused := func(evidence string, err error) error {
-		return &collector.ReadError{State: schemas.CoverageForbidden, Evidence: evidence, Unlock: again, Err: err}
-	}
-	c, err := a.store.Credential(ctx, t.ID, collector.CredentialKind3LO)
-	switch {
-	case errors.Is(err, collector.ErrNoCredential):
-		return nil, refused("the tenant has no credential yet", err)
-	case err != nil:
-		return nil, err
-	case c.State == collector.CredentialNeedsReconsent:
-		return nil, refused("the grant is dead: "+c.StateReason, oauth.ErrNeedsReconsent)
-	case t.CloudID == "":
-		return nil, refused("the site's cloud id is not known", nil)
-	}
-	access := a.access(c)
-	if _, _, err := access.Authorization(ctx); err != nil {
-		return nil, err
-	}
-	client, err := httpx.New(httpx.Options{
-		Base: strings.TrimSuffix(a.cfg.Endpoints.API, "/") + "/ex/confluence/" + t.CloudID, Auth: access, Tenant: t.ID,
-		Transport: a.transport, Limiter: a.limiter(t.ID), Budget: a.budget, UserAgent: "sitedrift/" + version(),
-		Log: a.log.Named("http").With(zap.String("tenant", t.ID)), Now: a.out.now, Sleep: a.out.sleep,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return confluence.New(confluence.Settings{
-		Client: client.ForRun(new(httpx.Stats)), CloudID: t.CloudID, Tenant: t.ID, Principal: principal(c), Scopes: c.Scopes, Tables: scope,
-	}), nil
-}
-
-// principal is who granted. Where the scope to ask that is missing, each consent
-// counts as somebody else's: at worst an epoch starts for nothing.
-func principal(c collector.Credential) string {
-	if c.AccountID != "" {
-		return c.AccountID
-	}
-	return "consent of " + c.ConsentedAt.UTC().Format(time.RFC3339Nano)
+	stored, err := a.store.TenantCredentials(ctx, tenant)
+	return err == nil && len(stored) > 0 && !slices.ContainsFunc(stored, func(c collector.Credential) bool { return c.State != collector.CredentialNeedsReconsent })
 }
 
 // limiter is the tenant's, shared by all its runs.

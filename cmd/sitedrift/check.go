@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -18,15 +19,16 @@ type checkCmd struct {
 
 // Help is shown by --help.
 func (checkCmd) Help() string {
-	return "One small request per dataset; nothing is written. Exit code 3 when something cannot be read."
+	return "A few small requests per dataset and credential; nothing is written. Exit code 3 when something cannot be read that the tenant's credentials should open."
 }
 
 type checked struct {
-	Tenant   string         `json:"tenant"`
-	Wanted   []string       `json:"wanted_scopes"`
-	Granted  []string       `json:"granted_scopes"`
-	Missing  []string       `json:"missing_scopes"`
-	Findings []findingShown `json:"findings"`
+	Tenant      string         `json:"tenant"`
+	Wanted      []string       `json:"wanted_scopes"`
+	Granted     []string       `json:"granted_scopes"`
+	Missing     []string       `json:"missing_scopes"`
+	Credentials []credInfo     `json:"credentials"`
+	Findings    []findingShown `json:"findings"`
 }
 
 func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked, error) {
@@ -34,9 +36,15 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 	if err != nil {
 		return checked{}, unknownTenant(err)
 	}
-	res := checked{Tenant: t.ID, Wanted: wantedScopes(), Granted: []string{}, Missing: []string{}}
-	if c, err := a.store.Credential(ctx, t.ID, collector.CredentialKind3LO); err == nil {
-		res.Granted = c.Scopes
+	kind := grantKind(t)
+	res := checked{Tenant: t.ID, Wanted: wantedScopes(kind), Granted: []string{}, Missing: []string{}}
+	if res.Credentials, err = a.credentialsOf(ctx, t.ID); err != nil {
+		return res, err
+	}
+	for _, c := range res.Credentials {
+		if c.Kind == kind {
+			res.Granted = c.Scopes
+		}
 	}
 	for _, s := range res.Wanted {
 		if !slices.Contains(res.Granted, s) {
@@ -57,35 +65,110 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 	return res, nil
 }
 
+// grantKind is the kind of OAuth grant that a tenant's deployment has.
+func grantKind(t collector.Tenant) string {
+	if t.Deployment == schemas.DataCenter {
+		return schemas.CredentialDCOAuth
+	}
+	return schemas.Credential3LO
+}
+
 func (c *checkCmd) Run(e *env) error {
 	res, err := call[checked](e, "check", tenantsParams{c.Tenant}, nil)
 	if err != nil {
 		return err
 	}
 	if e.cli.JSON {
-		if err := printJSON(e.out, res); err != nil {
-			return err
-		}
+		err = printJSON(e.out, res)
 	} else {
-		w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "DATASET\tSTATE\tEVIDENCE\tTO UNLOCK")
-		for _, f := range res.Findings {
-			name := f.Dataset
-			if f.Section != "" {
-				name += " (" + f.Section + ")"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", name, f.State, cell(f.Evidence, 200), cell(f.Unlock, 200))
-		}
-		if err := w.Flush(); err != nil {
-			return err
-		}
-		if len(res.Missing) > 0 {
-			fmt.Fprintf(e.out, "\nscopes to ask for: %s\n", strings.Join(res.Wanted, " "))
-			fmt.Fprintf(e.out, "not granted (an alternative may be): %s\n", strings.Join(res.Missing, " "))
-		}
+		err = res.print(e.out)
 	}
-	if slices.ContainsFunc(res.Findings, func(f findingShown) bool { return f.State != string(schemas.CoverageComplete) }) {
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(res.Findings, func(f findingShown) bool {
+		state := schemas.CoverageState(f.State)
+		return state != schemas.CoverageComplete && !state.OutOfReach()
+	}) {
 		return errIncomplete
 	}
 	return nil
+}
+
+// print shows which credential reaches which dataset, then why the others do not
+// and what would help.
+func (res checked) print(out io.Writer) error {
+	var kinds []string
+	for _, c := range res.Credentials {
+		kinds = append(kinds, c.Kind)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(append(append([]string{"DATASET"}, upper(kinds)...), "READ BY"), "\t"))
+	for i := 0; i < len(res.Findings); {
+		name, by := res.Findings[i].name(), "-"
+		states := make([]string, len(kinds))
+		for k := range states {
+			states[k] = "-"
+		}
+		for ; i < len(res.Findings) && res.Findings[i].name() == name; i++ {
+			f := res.Findings[i]
+			if k := slices.Index(kinds, f.Credential); k >= 0 {
+				states[k] = f.State
+			} else if f.State != string(schemas.CoverageNotExposed) { // none of them can be used
+				for k := range states {
+					states[k] = f.State
+				}
+			}
+			if f.Taken && f.State == string(schemas.CoverageComplete) {
+				by = f.API + " with " + f.Credential
+			}
+		}
+		fmt.Fprintln(w, strings.Join(append(append([]string{name}, states...), by), "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	told := map[string]bool{}
+	for _, f := range res.Findings {
+		text := fmt.Sprintf("  %s, %s: %s\n", f.name(), f.State, cell(f.Evidence, 200))
+		if f.Credential == "" && f.State != string(schemas.CoverageNotExposed) || len(kinds) == 0 {
+			text = fmt.Sprintf("  all datasets, %s: %s\n", f.State, cell(f.Evidence, 200))
+		}
+		if f.State == string(schemas.CoverageComplete) || told[text] {
+			continue
+		}
+		if len(told) == 0 {
+			fmt.Fprint(out, "\nNot to be read:\n")
+		}
+		told[text] = true
+		fmt.Fprint(out, text)
+		if f.Unlock != "" {
+			fmt.Fprintf(out, "    to unlock: %s\n", cell(f.Unlock, 200))
+		}
+	}
+	for _, c := range res.Credentials {
+		if warning := c.warning(); warning != "" {
+			fmt.Fprintf(out, "\n%s: %s\n", c.Kind, warning)
+		}
+	}
+	if len(res.Missing) > 0 {
+		fmt.Fprintf(out, "\nscopes to ask for: %s\n", strings.Join(res.Wanted, " "))
+		fmt.Fprintf(out, "not granted (an alternative may be): %s\n", strings.Join(res.Missing, " "))
+	}
+	return nil
+}
+
+func (f findingShown) name() string {
+	if f.Section == "" {
+		return f.Dataset
+	}
+	return f.Dataset + " (" + f.Section + ")"
+}
+
+func upper(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strings.ToUpper(s)
+	}
+	return out
 }

@@ -1,59 +1,81 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
 	"github.com/sitedrift/sitedrift/collector/vault"
+	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 type connectCmd struct {
-	Tenant       string   `required:"" placeholder:"ID" help:"Tenant whose site to get consent for."`
-	Scope        []string `placeholder:"SCOPE" help:"Ask for this scope instead of those that the datasets need; may be repeated."`
-	RefreshToken string   `placeholder:"FILE" help:"Take an existing refresh token from a file instead of asking in the browser. It is used up."`
-	Replace      bool     `help:"With --refresh-token: replace a grant that works."`
+	Tenant       string    `required:"" placeholder:"ID" help:"Tenant whose site to get a credential for."`
+	Kind         string    `placeholder:"KIND" help:"Kind of credential: 3lo (consent in the browser; the default for Cloud), service_account, scoped_token, api_token, admin_key, dc_oauth (consent in the browser; the default for Data Center), dc_pat."`
+	Scope        []string  `placeholder:"SCOPE" help:"Consent: ask for this scope instead of those that the datasets need. Tokens: a scope that the token has. May be repeated."`
+	RefreshToken string    `placeholder:"FILE" help:"Take an existing refresh token from a file instead of asking in the browser. It is used up."`
+	Replace      bool      `help:"With --refresh-token: replace a grant that works."`
+	Secret       string    `placeholder:"REF" help:"Where the token, key or client secret is: env:NAME, file:PATH, or - for standard input."`
+	Account      string    `placeholder:"EMAIL" help:"Account of the token (api_token, scoped_token)."`
+	ClientID     string    `placeholder:"ID" help:"Client of the service account, or of the application link (dc_oauth)."`
+	Expires      time.Time `format:"2006-01-02" placeholder:"DATE" help:"Day on which the token ends, to be warned before."`
+	Forget       bool      `help:"Erase the stored credential of this kind instead."`
 }
 
 // Help is shown by --help.
 func (connectCmd) Help() string {
-	return "Prints an address to open in a browser on this machine. Whoever consents should be an account made for this purpose: the collector sees what that account sees, and a second consent of the same person for the same app can end the first."
+	return "Consent prints an address to open in a browser on this machine. Whoever consents, or whose token it is, should be an account made for this purpose: the collector sees what that account sees, and a second consent of the same person for the same app can end the first. A tenant may have one credential of each kind; for each dataset the one that may do least is used."
 }
 
 type connectParams struct {
-	Tenant  string   `json:"tenant"`
-	Scopes  []string `json:"scopes"`
-	Refresh string   `json:"refresh"` // a secret: crosses the 0600 socket only
-	Replace bool     `json:"replace"`
+	Tenant   string    `json:"tenant"`
+	Kind     string    `json:"kind"`
+	Scopes   []string  `json:"scopes"`
+	Refresh  string    `json:"refresh"` // a secret: crosses the 0600 socket only
+	Replace  bool      `json:"replace"`
+	Secret   string    `json:"secret"` // the same
+	Account  string    `json:"account"`
+	ClientID string    `json:"client_id"`
+	Expires  time.Time `json:"expires"`
+	Forget   bool      `json:"forget"`
 }
 
 type connected struct {
-	Tenant   string   `json:"tenant"`
-	CloudID  string   `json:"cloud_id"`
-	SiteName string   `json:"site_name"`
-	SiteURL  string   `json:"site_url"`
-	Granted  []string `json:"granted"`
-	Missing  []string `json:"missing"`
-	Extra    []string `json:"extra"`
-	Warnings []string `json:"warnings"`
+	Tenant   string     `json:"tenant"`
+	Kind     string     `json:"kind"`
+	CloudID  string     `json:"cloud_id"`
+	SiteName string     `json:"site_name"`
+	SiteURL  string     `json:"site_url"`
+	Granted  []string   `json:"granted"`
+	Missing  []string   `json:"missing"`
+	Extra    []string   `json:"extra"`
+	Warnings []string   `json:"warnings"`
+	Expires  *time.Time `json:"expires_at"` // null: not known, or renewed by itself
 }
 
 // principalScope lets connect ask who consented: two consents of one person can
 // end each other, and another person sees other things.
 const principalScope = "read:confluence-user"
 
-// wantedScopes are the scopes that the declared datasets and connect itself need.
-func wantedScopes() (all []string) {
-	all = []string{principalScope}
+// wantedScopes are the scopes to ask for with a kind of credential: those that the
+// declared datasets need, and the one by which connect learns who consented.
+func wantedScopes(kind string) (all []string) {
+	if kind == schemas.Credential3LO {
+		all = []string{principalScope}
+	}
 	for _, t := range tables() {
-		for _, s := range t.Scopes("3lo") {
+		for _, s := range t.Scopes(kind) {
 			if !slices.Contains(all, s) {
 				all = append(all, s)
 			}
@@ -68,14 +90,35 @@ func opConnect(ctx context.Context, a *app, p connectParams, emit func(any)) (co
 	if err != nil {
 		return connected{}, unknownTenant(err)
 	}
-	if a.cfg.OAuth.ClientID == "" || a.cfg.OAuth.ClientSecret.IsZero() {
-		return connected{}, usage("no OAuth app is configured: set oauth.client_id and oauth.client_secret (developer.atlassian.com, your app, Settings)")
+	if p.Kind == "" {
+		p.Kind = grantKind(t)
+	}
+	if kinds := schemas.Credentials(deployment(t)); !slices.Contains(kinds, p.Kind) {
+		return connected{}, usage("--kind %s: a site on %s takes %s", p.Kind, deployment(t), strings.Join(kinds, ", "))
+	}
+	switch {
+	case p.Forget:
+		return a.forget(ctx, t, p.Kind)
+	case p.Kind == grantKind(t):
+		return a.consent(ctx, t, p, emit)
+	default:
+		return a.keepSecret(ctx, t, p)
+	}
+}
+
+func deployment(t collector.Tenant) string { return cmp.Or(t.Deployment, schemas.Cloud) }
+
+// consent gets a grant in the browser, or takes over a refresh token.
+func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams, emit func(any)) (connected, error) {
+	provider, err := a.consentProvider(t, p)
+	if err != nil {
+		return connected{}, err
 	}
 	scopes := p.Scopes
 	if len(scopes) == 0 {
-		scopes = wantedScopes()
+		scopes = wantedScopes(p.Kind)
 	}
-	consent := &oauth.Consent{Provider: a.provider, Store: a.store, Vault: a.vault, Transport: a.transport, Now: a.out.now, Log: a.log.Named("oauth")}
+	consent := &oauth.Consent{Provider: provider, Store: a.store, Vault: a.vault, Transport: a.transport, Now: a.out.now, Log: a.log.Named("oauth")}
 	req := oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: scopes}
 	var res oauth.Result
 	if p.Refresh != "" {
@@ -90,7 +133,59 @@ func opConnect(ctx context.Context, a *app, p connectParams, emit func(any)) (co
 	if err := a.store.PutTenant(ctx, t); err != nil {
 		return connected{}, err
 	}
-	return connected{t.ID, res.CloudID, res.SiteName, res.SiteURL, some(res.Granted), some(res.Missing), some(res.Extra), some(res.Warnings)}, a.wake(ctx, t.ID)
+	return connected{
+		Tenant: t.ID, Kind: p.Kind, CloudID: res.CloudID, SiteName: res.SiteName, SiteURL: res.SiteURL,
+		Granted: some(res.Granted), Missing: some(res.Missing), Extra: some(res.Extra), Warnings: some(res.Warnings),
+	}, a.wake(ctx, t.ID)
+}
+
+// consentProvider is the authorization server that is asked for consent: the one
+// of the configured app, or the site's own.
+func (a *app) consentProvider(t collector.Tenant, p connectParams) (oauth.Provider, error) {
+	if t.Deployment == schemas.DataCenter {
+		if p.ClientID == "" || p.Secret == "" {
+			return oauth.Provider{}, usage("give --client-id and --secret of the incoming application link (in Confluence: Administration, Application links), whose redirect URL is %s", a.cfg.OAuth.RedirectURL)
+		}
+		return oauth.DataCenter(t.SiteURL, p.ClientID, vault.NewSecret(p.Secret), a.cfg.OAuth.RedirectURL), nil
+	}
+	if a.cfg.OAuth.ClientID == "" || a.cfg.OAuth.ClientSecret.IsZero() {
+		return oauth.Provider{}, usage("no OAuth app is configured: set oauth.client_id and oauth.client_secret (developer.atlassian.com, your app, Settings)")
+	}
+	return a.provider, nil
+}
+
+// keepSecret stores a token, a key or a client secret. Whether it works is for
+// check to find out; that it is there costs no call.
+func (a *app) keepSecret(ctx context.Context, t collector.Tenant, p connectParams) (connected, error) {
+	if p.Secret == "" {
+		return connected{}, usage("give the secret with --secret env:NAME, file:PATH or -")
+	}
+	c, err := a.tokens.Keep(ctx, oauth.Static{
+		Tenant: t.ID, Kind: p.Kind, Account: p.Account, ClientID: p.ClientID, Secret: vault.NewSecret(p.Secret), ExpiresAt: p.Expires, Scopes: p.Scopes,
+	})
+	if errors.Is(err, oauth.ErrInvalidSecret) {
+		return connected{}, &exitError{exitUsage, err}
+	}
+	if err != nil {
+		return connected{}, err
+	}
+	info := a.showCredential(c)
+	res := connected{Tenant: t.ID, Kind: c.Kind, CloudID: t.CloudID, SiteURL: t.SiteURL, Granted: some(c.Scopes), Missing: []string{}, Extra: []string{}, Warnings: []string{}, Expires: info.ExpiresAt}
+	if w := info.warning(); w != "" {
+		res.Warnings = append(res.Warnings, w)
+	}
+	if t.Deployment != schemas.DataCenter && t.CloudID == "" && c.Kind != schemas.CredentialAPIToken {
+		res.Warnings = append(res.Warnings, "the site's cloud id is not known, and this credential cannot find it: set cloud_id (https://<site>/_edge/tenant_info shows it)")
+	}
+	return res, a.wake(ctx, t.ID)
+}
+
+// forget erases one credential.
+func (a *app) forget(ctx context.Context, t collector.Tenant, kind string) (connected, error) {
+	if err := a.store.DeleteCredentials(ctx, t.ID, kind); err != nil {
+		return connected{}, err
+	}
+	return connected{Tenant: t.ID, Kind: kind, CloudID: t.CloudID, SiteURL: t.SiteURL, Granted: []string{}, Missing: []string{}, Extra: []string{}, Warnings: []string{}}, nil
 }
 
 // wake lets a tenant's schedules start now: the new grant has work to do.
@@ -109,7 +204,7 @@ func (a *app) wake(ctx context.Context, tenant string) error {
 }
 
 func (c *connectCmd) Run(e *env) error {
-	p := connectParams{Tenant: c.Tenant, Scopes: c.Scope, Replace: c.Replace}
+	p := connectParams{Tenant: c.Tenant, Kind: c.Kind, Scopes: c.Scope, Replace: c.Replace, Account: c.Account, ClientID: c.ClientID, Expires: c.Expires, Forget: c.Forget}
 	if c.Replace && c.RefreshToken == "" {
 		return usage("--replace belongs to --refresh-token; a consent in the browser replaces the grant anyway")
 	}
@@ -124,6 +219,10 @@ func (c *connectCmd) Run(e *env) error {
 		if p.Refresh = strings.TrimSpace(string(text)); p.Refresh == "" {
 			return usage("the file %s is empty: it must hold a refresh token", c.RefreshToken)
 		}
+	}
+	var err error
+	if p.Secret, err = readSecret(e.in, c.Secret); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, 15*time.Minute)
 	defer cancel()
@@ -145,8 +244,20 @@ func (c *connectCmd) Run(e *env) error {
 	if e.cli.JSON {
 		return printJSON(e.out, res)
 	}
-	fmt.Fprintf(e.out, "%s is connected to %s (%s, cloud id %s)\n", res.Tenant, cell(res.SiteName, 60), cell(res.SiteURL, 80), res.CloudID)
-	fmt.Fprintf(e.out, "granted: %s\n", strings.Join(res.Granted, " "))
+	switch {
+	case c.Forget:
+		fmt.Fprintf(e.out, "%s has no credential of the kind %s any more\n", res.Tenant, res.Kind)
+		return nil
+	case res.Kind == schemas.Credential3LO:
+		fmt.Fprintf(e.out, "%s is connected to %s (%s, cloud id %s)\n", res.Tenant, cell(res.SiteName, 60), cell(res.SiteURL, 80), res.CloudID)
+	case res.Kind == schemas.CredentialDCOAuth:
+		fmt.Fprintf(e.out, "%s is connected to %s\n", res.Tenant, cell(res.SiteURL, 80))
+	default:
+		fmt.Fprintf(e.out, "the %s of %s is stored; what it opens: sitedrift check --tenant %s\n", res.Kind, res.Tenant, res.Tenant)
+	}
+	if len(res.Granted) > 0 {
+		fmt.Fprintf(e.out, "granted: %s\n", strings.Join(res.Granted, " "))
+	}
 	if len(res.Missing) > 0 {
 		fmt.Fprintf(e.out, "missing: %s\n         add them to the app and connect again; until then: sitedrift check --tenant %s\n", strings.Join(res.Missing, " "), res.Tenant)
 	}
@@ -157,4 +268,29 @@ func (c *connectCmd) Run(e *env) error {
 		fmt.Fprintf(e.err, "warning: %s\n", printable(w))
 	}
 	return nil
+}
+
+// readSecret resolves a reference to a secret: env:NAME, file:PATH, or - for
+// standard input. Secrets are no arguments: those are seen by everybody on the
+// machine (Invariant 9).
+func readSecret(in io.Reader, ref string) (string, error) {
+	switch {
+	case ref == "":
+		return "", nil
+	case ref == "-":
+		text, err := io.ReadAll(io.LimitReader(in, 64<<10))
+		if err != nil {
+			return "", usage("read the secret from standard input: %v", err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}
+	place, err := config.SecretRef(ref)
+	if err != nil {
+		return "", usage("--secret: %v", err)
+	}
+	text, err := place.Resolve()
+	if err != nil {
+		return "", usage("--secret: %v", err)
+	}
+	return strings.TrimSpace(text), nil
 }

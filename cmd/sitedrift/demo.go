@@ -20,17 +20,15 @@ import (
 )
 
 type demoCmd struct {
-	Exit bool   `help:"End after the report."`
-	Dir  string `placeholder:"DIR" help:"Keep the data in this directory. Default: a temporary one that is deleted at the end."`
+	Exit  bool   `help:"End after the report."`
+	Dir   string `placeholder:"DIR" help:"Keep the data in this directory. Default: a temporary one that is deleted at the end."`
+	Weeks int    `default:"4" hidden:"" help:"Length of the history."`
 }
 
 // Help is shown by --help.
 func (demoCmd) Help() string {
 	return "Everything is real but the sites and the clock: rotating tokens, schedules, runs, comparison, the ClickHouse engine. Uses no network beyond this machine."
 }
-
-// demoWeeks is the length of the scripted history.
-const demoWeeks = 4
 
 func (c *demoCmd) Run(e *env) (err error) {
 	dir := c.Dir
@@ -42,7 +40,7 @@ func (c *demoCmd) Run(e *env) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	began := time.Now()
-	d, err := newDemo(e.ctx, dir, began, zap.NewNop(), nil)
+	d, err := newDemo(e.ctx, dir, began, c.Weeks, zap.NewNop(), nil)
 	if err != nil {
 		return err
 	}
@@ -51,8 +49,8 @@ func (c *demoCmd) Run(e *env) (err error) {
 		defer cancel()
 		err = errors.Join(err, d.close(ctx))
 	}()
-	fmt.Fprintf(e.err, "Playing %d weeks of %d simulated Confluence sites through connectors, schedules, runs and ClickHouse.\n", demoWeeks, len(d.stories))
-	tell := d.progress(e)
+	fmt.Fprintf(e.err, "Playing %d weeks of %d simulated Confluence sites through connectors, schedules, runs and ClickHouse.\n", c.Weeks, len(d.stories))
+	tell := d.progress(e, c.Weeks)
 	if err := d.play(e.ctx, tell); err != nil {
 		return err
 	}
@@ -93,7 +91,7 @@ func sweepDemos(ctx context.Context, parent string) {
 
 // progress shows how far the history is: a bar on a terminal, a line a week
 // elsewhere.
-func (d *demo) progress(e *env) func(time.Time) {
+func (d *demo) progress(e *env, weeks int) func(time.Time) {
 	total := d.end.Sub(d.start)
 	if onTerminal(e.err) {
 		bar := progressbar.NewOptions(int(total/time.Hour), progressbar.OptionSetWriter(e.err), progressbar.OptionSetDescription("history"),
@@ -104,7 +102,7 @@ func (d *demo) progress(e *env) func(time.Time) {
 	return func(t time.Time) {
 		for n := int(t.Sub(d.start) / (7 * 24 * time.Hour)); week < n; {
 			week++
-			fmt.Fprintf(e.err, "week %d of %d\n", week, demoWeeks)
+			fmt.Fprintf(e.err, "week %d of %d\n", week, weeks)
 		}
 	}
 }

@@ -53,9 +53,9 @@ func (d *demo) day(n float64) time.Time {
 
 // newDemo makes the sites, connects them, and schedules what happens. engine
 // runs the engine's child; nil is this executable.
-func newDemo(ctx context.Context, dir string, now time.Time, log *zap.Logger, engine []string) (_ *demo, err error) {
+func newDemo(ctx context.Context, dir string, now time.Time, weeks int, log *zap.Logger, engine []string) (_ *demo, err error) {
 	end := now.UTC().Truncate(time.Hour)
-	d := &demo{start: end.AddDate(0, 0, -7*demoWeeks), end: end}
+	d := &demo{start: end.AddDate(0, 0, -7*weeks), end: end}
 	d.clock = &clock{t: d.start}
 	d.server = sim.New(sim.Settings{Seed: 7, Now: d.clock.now})
 	if err := d.server.Start(); err != nil {
@@ -70,7 +70,7 @@ func newDemo(ctx context.Context, dir string, now time.Time, log *zap.Logger, en
 	d.clientID = application.ClientID
 	d.stories = []*story{
 		{tenant: "acme", name: "Acme", what: "healthy; incidents in weeks 2 to 4", settings: sim.SiteSettings{Name: "acme", Spaces: 40, PermissionsPerSpace: 14, Groups: 10, Users: 60, Guests: 4}},
-		{tenant: "globex", name: "Globex", what: "the scope for the audit log was not granted", settings: sim.SiteSettings{Name: "globex", Spaces: 24, PermissionsPerSpace: 10, Groups: 6, Users: 30, Guests: 2}, scopes: without(wantedScopes(), "read:audit-log:confluence")},
+		{tenant: "globex", name: "Globex", what: "the scope for the audit log was not granted", settings: sim.SiteSettings{Name: "globex", Spaces: 24, PermissionsPerSpace: 10, Groups: 6, Users: 30, Guests: 2}, scopes: without(wantedScopes(schemas.Credential3LO), "read:audit-log:confluence")},
 		{tenant: "initech", name: "Initech", what: "its grant was revoked in week 3", settings: sim.SiteSettings{Name: "initech", Spaces: 18, PermissionsPerSpace: 9, Groups: 5, Users: 25, Guests: 1}},
 		{tenant: "umbrella", name: "Umbrella", what: "one space could not be read for two days; another administrator consented in week 3", settings: sim.SiteSettings{Name: "umbrella", Spaces: 30, PermissionsPerSpace: 12, Groups: 8, Users: 45, Guests: 3}},
 	}
@@ -121,7 +121,7 @@ func (d *demo) connect(ctx context.Context, s *story, name string) error {
 	account := d.server.AddPerson(sim.Person{Name: name}).AccountID
 	scopes := s.scopes
 	if scopes == nil {
-		scopes = wantedScopes()
+		scopes = wantedScopes(schemas.Credential3LO)
 	}
 	code, err := d.server.Consent(sim.ConsentRequest{ClientID: d.clientID, AccountID: account, Sites: []string{s.settings.Name}, Scopes: append(slices.Clone(scopes), "offline_access")})
 	if err != nil {
@@ -132,7 +132,7 @@ func (d *demo) connect(ctx context.Context, s *story, name string) error {
 		return err
 	}
 	consent := &oauth.Consent{Provider: d.app.provider, Store: d.app.store, Vault: d.app.vault, Transport: d.app.transport, Now: d.clock.now, Log: d.app.log}
-	res, err := consent.CompleteWithCode(ctx, oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: wantedScopes()}, code)
+	res, err := consent.CompleteWithCode(ctx, oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: wantedScopes(schemas.Credential3LO)}, code)
 	if err != nil {
 		return err
 	}

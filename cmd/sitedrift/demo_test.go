@@ -21,10 +21,13 @@ import (
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
+// demoWeeks is the length of the history that is compared with the truth.
+const demoWeeks = 4
+
 // TestDemo plays the demo and holds every number of its report, and all that it
 // claims, against the simulator.
 func TestDemo(t *testing.T) {
-	d, err := newDemo(t.Context(), t.TempDir(), time.Now(), zap.NewNop(), []string{program(t), "engine"})
+	d, err := newDemo(t.Context(), t.TempDir(), time.Now(), demoWeeks, zap.NewNop(), []string{program(t), "engine"})
 	if err != nil {
 		t.Fatal(err)
 	}

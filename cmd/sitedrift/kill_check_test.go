@@ -328,8 +328,8 @@ func (d *daemon) checkTenants(t *testing.T) {
 		t.Errorf("%d tenants, expected %d", len(all), len(d.world.sites))
 	}
 	for _, tenant := range all {
-		if tenant.Credential == nil || tenant.Credential.State != "ok" || len(tenant.Holds) > 0 {
-			t.Errorf("tenant %s: credential %+v, holds %+v", tenant.ID, tenant.Credential, tenant.Holds)
+		if len(tenant.Credentials) == 0 || tenant.Credentials[0].State != "ok" || len(tenant.Holds) > 0 {
+			t.Errorf("tenant %s: credential %+v, holds %+v", tenant.ID, tenant.Credentials, tenant.Holds)
 		}
 	}
 	if stats := d.world.provider.ProviderStats(); stats.FamiliesKilled > 0 {

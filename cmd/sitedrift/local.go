@@ -20,13 +20,7 @@ import (
 
 // config loads the configuration; mistakes in it end the command with exit code 2.
 func (e *env) config() (*config.Config, error) {
-	cfg, err := config.Load(config.Find(e.cli.Config), config.Checks{Cron: func(expr string) error {
-		_, err := schedule.Parse(expr)
-		if err != nil { // the value stands before it already
-			err = errors.New(strings.TrimPrefix(err.Error(), fmt.Sprintf("schedule %q: ", expr)))
-		}
-		return err
-	}})
+	cfg, err := config.Load(config.Find(e.cli.Config), checks())
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
@@ -85,4 +79,15 @@ func printJSON(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// checks are the rules of configuration that belong to other packages.
+func checks() config.Checks {
+	return config.Checks{Cron: func(expr string) error {
+		_, err := schedule.Parse(expr)
+		if err != nil { // the value stands before it already
+			err = errors.New(strings.TrimPrefix(err.Error(), fmt.Sprintf("schedule %q: ", expr)))
+		}
+		return err
+	}}
 }

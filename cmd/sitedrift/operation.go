@@ -36,6 +36,8 @@ func operations() []operation {
 		declare("connect", needs{tokens: true}, opConnect),
 		declare("tenants", needs{}, opTenants),
 		declare("pause", needs{}, opPause),
+		declare("put_tenants", needs{}, opPutTenants),
+		declare("remove", needs{warehouse: true, tokens: true}, opRemove),
 		declare("approve", needs{}, opApprove),
 		declare("query", needs{warehouse: true}, opQuery),
 		declare("migrate", needs{warehouse: true, unmigrated: true}, opMigrate),

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/sitedrift/sitedrift/schemas"
 	"html"
 	"io"
 	"net"
@@ -236,7 +237,7 @@ func cmdToken(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: token FILE SITE [-SCOPE...]")
 	}
 	w := worldOf(ts)
-	scopes := append(wantedScopes(), "offline_access")
+	scopes := append(wantedScopes(schemas.Credential3LO), "offline_access")
 	for _, without := range args[2:] {
 		scopes = slices.DeleteFunc(scopes, func(s string) bool { return "-"+s == without })
 	}

@@ -66,15 +66,18 @@ func showCoverage(c schemas.Coverage) coverageShown {
 
 // findingShown is what a check says of a dataset or of a section of it.
 type findingShown struct {
-	Dataset  string `json:"dataset"`
-	Section  string `json:"section,omitempty"`
-	State    string `json:"state"`
-	Evidence string `json:"evidence"`
-	Unlock   string `json:"unlock,omitempty"`
+	Dataset    string `json:"dataset"`
+	Section    string `json:"section,omitempty"`
+	Credential string `json:"credential,omitempty"` // empty: no credential of the tenant could read it
+	API        string `json:"api,omitempty"`
+	Taken      bool   `json:"taken"` // runs read by this source
+	State      string `json:"state"`
+	Evidence   string `json:"evidence"`
+	Unlock     string `json:"unlock,omitempty"`
 }
 
 func showFinding(f confluence.Finding) findingShown {
-	return findingShown{f.Dataset, f.Section, string(f.State), f.Evidence, f.Unlock}
+	return findingShown{f.Dataset, f.Section, f.Credential, f.API, f.Taken, string(f.State), f.Evidence, f.Unlock}
 }
 
 // stepShown is a statement that a migration runs.

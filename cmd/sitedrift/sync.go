@@ -70,7 +70,7 @@ func (c *syncCmd) Run(e *env) error {
 		return errors.New("nothing could be read: the lines above say why and what to do; what was stored before stays as it is")
 	}
 	if slices.ContainsFunc(runs, func(r syncRun) bool {
-		return len(r.Run.Complete) < len(r.Run.Datasets) || r.Run.Outcome == string(schemas.OutcomeHeld)
+		return r.Run.Outcome == string(schemas.OutcomeHeld) || slices.ContainsFunc(r.Coverage, func(c coverageShown) bool { return !schemas.CoverageState(c.State).OutOfReach() })
 	}) {
 		return errIncomplete
 	}

@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
-	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 type tenantsCmd struct {
 	List   tenantsListCmd   `cmd:"" default:"1" help:"List all tenants."`
 	Show   tenantsShowCmd   `cmd:"" help:"Show one tenant with its schedules, credential and holds."`
+	Add    tenantsAddCmd    `cmd:"" help:"Add a tenant."`
+	Import tenantsImportCmd `cmd:"" help:"Add or change many tenants from a CSV or YAML file."`
+	Remove tenantsRemoveCmd `cmd:"" help:"Remove a tenant and erase its credentials; with --erase also its rows."`
 	Pause  tenantsPauseCmd  `cmd:"" help:"Start no more runs of a tenant until it is resumed."`
 	Resume tenantsResumeCmd `cmd:"" help:"Let a paused tenant's schedules go on."`
 }
@@ -39,14 +42,15 @@ type tenantsParams struct {
 
 // tenantInfo is a tenant as it is shown: never a secret.
 type tenantInfo struct {
-	ID         string         `json:"id"`
-	Name       string         `json:"name"`
-	Site       string         `json:"site"`
-	CloudID    string         `json:"cloud_id"`
-	Paused     bool           `json:"paused"`
-	Schedules  []scheduleInfo `json:"schedules"`
-	Credential *credInfo      `json:"credential,omitempty"`
-	Holds      []holdInfo     `json:"holds,omitempty"`
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Site        string         `json:"site"`
+	Deployment  string         `json:"deployment"`
+	CloudID     string         `json:"cloud_id"`
+	Paused      bool           `json:"paused"`
+	Schedules   []scheduleInfo `json:"schedules"`
+	Credentials []credInfo     `json:"credentials"`
+	Holds       []holdInfo     `json:"holds,omitempty"`
 }
 
 type scheduleInfo struct {
@@ -54,15 +58,6 @@ type scheduleInfo struct {
 	Cron   string    `json:"cron"`
 	Paused bool      `json:"paused"`
 	Next   time.Time `json:"next"`
-}
-
-type credInfo struct {
-	Kind        string    `json:"kind"`
-	State       string    `json:"state"`
-	Reason      string    `json:"reason,omitempty"`
-	Scopes      []string  `json:"scopes"`
-	ConsentedAt time.Time `json:"consented_at"`
-	DaysLeft    int       `json:"days_left"` // until a person must consent again
 }
 
 type holdInfo struct {
@@ -91,7 +86,7 @@ func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]ten
 	}
 	all := []tenantInfo{}
 	for _, t := range tenants {
-		info := tenantInfo{ID: t.ID, Name: t.Name, Site: t.SiteURL, CloudID: t.CloudID, Paused: t.Paused, Schedules: []scheduleInfo{}}
+		info := tenantInfo{ID: t.ID, Name: t.Name, Site: t.SiteURL, CloudID: t.CloudID, Deployment: t.Deployment, Paused: t.Paused, Schedules: []scheduleInfo{}, Credentials: []credInfo{}}
 		schedules, err := a.store.Schedules(ctx, t.ID)
 		if err != nil {
 			return nil, err
@@ -101,8 +96,7 @@ func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]ten
 		}
 		for _, c := range credentials {
 			if c.Tenant == t.ID {
-				left, _ := oauth.Countdown(c, a.out.now())
-				info.Credential = &credInfo{c.Kind, string(c.State), c.StateReason, c.Scopes, c.ConsentedAt, left}
+				info.Credentials = append(info.Credentials, a.showCredential(c))
 			}
 		}
 		holds, err := a.store.Holds(ctx, t.ID)
@@ -126,7 +120,7 @@ func (tenantsListCmd) Run(e *env) error {
 		return printJSON(e.out, all)
 	}
 	if len(all) == 0 {
-		fmt.Fprintln(e.err, "no tenants yet: add them under `tenants:` in the configuration")
+		fmt.Fprintln(e.err, "no tenants yet: sitedrift tenants add ID --site URL, or add them under `tenants:` in the configuration")
 		return nil
 	}
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
@@ -152,10 +146,14 @@ func (t tenantInfo) state() string {
 }
 
 func (t tenantInfo) credential() string {
-	if t.Credential == nil {
-		return "none: sitedrift connect --tenant " + t.ID
+	if len(t.Credentials) == 0 {
+		return "none: " + connectCommand(t.ID, "")
 	}
-	return t.Credential.Kind + " " + t.Credential.State
+	var all []string
+	for _, c := range t.Credentials {
+		all = append(all, c.Kind+" "+c.State)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (c tenantsShowCmd) Run(e *env) error {
@@ -167,12 +165,17 @@ func (c tenantsShowCmd) Run(e *env) error {
 		return printJSON(e.out, all[0])
 	}
 	t := all[0]
-	fmt.Fprintf(e.out, "%s (%s), %s\nsite        %s\ncloud id    %s\ncredential  %s\n", t.ID, cell(t.Name, 60), t.state(), cell(t.Site, 80), cmp.Or(t.CloudID, "not known before the first consent"), t.credential())
-	if k := t.Credential; k != nil {
-		if k.Reason != "" {
-			fmt.Fprintf(e.out, "            %s\n", cell(k.Reason, 160))
-		}
-		fmt.Fprintf(e.out, "            consent of %s, %d days until it must be renewed\n            scopes: %s\n", k.ConsentedAt.UTC().Format("2006-01-02"), k.DaysLeft, strings.Join(k.Scopes, " "))
+	fmt.Fprintf(e.out, "%s (%s), %s\nsite        %s\n", t.ID, cell(t.Name, 60), t.state(), cell(t.Site, 80))
+	if t.Deployment == schemas.DataCenter {
+		fmt.Fprintln(e.out, "deployment  Data Center")
+	} else {
+		fmt.Fprintf(e.out, "cloud id    %s\n", cmp.Or(t.CloudID, "not known before the first consent"))
+	}
+	if len(t.Credentials) == 0 {
+		fmt.Fprintf(e.out, "credential  %s\n", t.credential())
+	}
+	for _, c := range t.Credentials {
+		c.print(e.out)
 	}
 	for _, s := range t.Schedules {
 		fmt.Fprintf(e.out, "schedule    %s %q, next %s\n", s.Group, s.Cron, s.Next.UTC().Format("2006-01-02 15:04:05"))

@@ -30,7 +30,7 @@ func (e *callError) Unwrap() error { return e.err }
 // the endpoint; page, if not nil, adds what changes from page to page. Paths
 // begin with /wiki and are joined to the one base that the client is pinned to:
 // nothing from an answer is ever asked for as it stands (Invariant 10).
-func (s *Source) get(ctx context.Context, path string, query url.Values, page func(url.Values), into func(answer) error) error {
+func (s *visit) get(ctx context.Context, path string, query url.Values, page func(url.Values), into func(answer) error) error {
 	q := maps.Clone(query)
 	if page != nil {
 		if q == nil {
@@ -42,13 +42,13 @@ func (s *Source) get(ctx context.Context, path string, query url.Values, page fu
 }
 
 // getOne asks for a single object.
-func (s *Source) getOne(ctx context.Context, path string, query url.Values, into any) error {
+func (s *visit) getOne(ctx context.Context, path string, query url.Values, into any) error {
 	return s.get(ctx, path, query, nil, func(a answer) error { return decode(a.body, into) })
 }
 
 // post asks a question that does not fit into a query; it changes nothing and may
 // be repeated.
-func (s *Source) post(ctx context.Context, path string, question any, into func(answer) error) error {
+func (s *visit) post(ctx context.Context, path string, question any, into func(answer) error) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return err
@@ -56,8 +56,9 @@ func (s *Source) post(ctx context.Context, path string, question any, into func(
 	return s.call(ctx, httpx.Request{Op: "read", Method: http.MethodPost, Ref: path, Body: body, Idempotent: true}, into)
 }
 
-func (s *Source) call(ctx context.Context, r httpx.Request, into func(answer) error) error {
-	err := s.client.Call(ctx, r, func(body []byte, h http.Header) error {
+func (s *visit) call(ctx context.Context, r httpx.Request, into func(answer) error) error {
+	s.asked = append(s.asked, r.Method+" "+r.Ref)
+	err := s.way.Client.Call(ctx, r, func(body []byte, h http.Header) error {
 		if err := checkJSON(body, h); err != nil {
 			return err
 		}
@@ -80,8 +81,8 @@ const (
 
 // spend books the points of the objects of an answer; the call itself is booked
 // by the client.
-func (s *Source) spend(weight, objects int) {
+func (s *visit) spend(weight, objects int) {
 	if objects > 0 {
-		s.client.Charge(weight * objects)
+		s.way.Client.Charge(weight * objects)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // cursorPages walks a v2 listing to its end, which is a page without a successor
 // and never merely a short one. emit gets the items that it has not had yet; its
 // error ends the walk and is returned.
-func cursorPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, l listing[T], emit func([]T) error) error {
+func cursorPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l listing[T], emit func([]T) error) error {
 	ids := seen{}
 	met := map[string]bool{} // cursors of this walk
 	cursor := ""
@@ -21,7 +21,7 @@ func cursorPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 		var b batch[T]
 		next := ""
 		err := s.get(ctx, l.path, l.query, func(q url.Values) {
-			q.Set("limit", strconv.Itoa(l.limit))
+			q.Set("limit", strconv.Itoa(s.limit(l.limit)))
 			if cursor != "" {
 				q.Set("cursor", cursor)
 			}
@@ -63,6 +63,9 @@ func cursorPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 			if err := emit(b.items); err != nil {
 				return err
 			}
+		}
+		if s.peek {
+			return nil
 		}
 		switch {
 		case next == "":

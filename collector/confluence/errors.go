@@ -14,7 +14,7 @@ import (
 
 // readError says what a failed call means for a dataset or one of its sections:
 // whether it is for want of a right, a feature or luck, and what would help.
-func (s *Source) readError(table *schemas.Dataset, section string, err error) error {
+func (s *visit) readError(table *schemas.Dataset, section string, err error) error {
 	var done *collector.ReadError
 	if errors.As(err, &done) {
 		return done
@@ -43,7 +43,7 @@ func (s *Source) readError(table *schemas.Dataset, section string, err error) er
 			r.State, r.Unlock = schemas.CoverageForbidden, "connect the site (sitedrift connect --tenant "+s.tenant+")"
 		}
 	case httpx.ClassScopeMissing:
-		r.State, r.Unlock = schemas.CoverageForbidden, s.grantScopes(s.scopesFor(table, section))
+		r.State, r.Unlock = schemas.CoverageForbidden, s.grantScopes(s.wantedScopes())
 	case httpx.ClassUnauthorized:
 		r.State, r.Unlock = schemas.CoverageForbidden, "reconnect the site (sitedrift connect --tenant "+s.tenant+")"
 	case httpx.ClassForbidden:
@@ -99,7 +99,7 @@ func evidence(where string, e *httpx.Error) string {
 }
 
 // needsRight names the right that the account lacks, as far as it is documented.
-func (s *Source) needsRight(table *schemas.Dataset, section string) string {
+func (s *visit) needsRight(table *schemas.Dataset, section string) string {
 	switch {
 	case section == sectionAuditRetention:
 		return "give the account that connected the site the Confluence Administrator permission"

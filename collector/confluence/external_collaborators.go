@@ -14,7 +14,7 @@ func externalCollaborator(u datasets.User) datasets.ExternalCollaborator {
 // readExternalCollaborators hands over the accounts that are flagged as guests,
 // from the answers that users was read from: no call is made for what is known
 // already. Accounts whose flag the site leaves out are unknown rows.
-func (s *Source) readExternalCollaborators(ctx context.Context, _ string, yield yielder) error {
+func (s *visit) readExternalCollaborators(ctx context.Context, _ string, yield yielder) error {
 	blocking, partial := s.membership()
 	if blocking != nil {
 		return blocking

@@ -56,8 +56,8 @@ func membersOf(group string) listing[memberWire] {
 }
 
 // readGroupMembers reads the members of one group and notes whom users is about.
-func (s *Source) readGroupMembers(ctx context.Context, group string, yield yielder) error {
-	name := s.name(&s.groups, group)
+func (s *visit) readGroupMembers(ctx context.Context, group string, yield yielder) error {
+	name := s.name(tableGroups, group)
 	var bad lacking
 	l := membersOf(group)
 	err := offsetPages(ctx, s, datasets.GroupMembers.Dataset, l, func(items []memberWire) error {

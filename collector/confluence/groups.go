@@ -61,10 +61,8 @@ func normalizeGroup(w *groupWire) (row datasets.Group, why string) {
 }
 
 // readGroups lists the groups.
-func (s *Source) readGroups(ctx context.Context, _ string, yield yielder) error {
-	s.mu.Lock()
-	s.groups.reset()
-	s.mu.Unlock()
+func (s *visit) readGroups(ctx context.Context, _ string, yield yielder) error {
+	s.begin(tableGroups)
 	var bad lacking
 	l := listing[groupWire]{path: pathGroups, limit: limitV1, weight: weightIdentity, decode: decodeGroups, id: groupID}
 	err := offsetPages(ctx, s, datasets.Groups.Dataset, l, func(items []groupWire) error {
@@ -78,9 +76,7 @@ func (s *Source) readGroups(ctx context.Context, _ string, yield yielder) error 
 			} else {
 				rows = append(rows, row)
 			}
-			s.mu.Lock()
-			s.groups.add(row.GroupID, row.Name)
-			s.mu.Unlock()
+			s.list(tableGroups, row.GroupID, row.Name)
 		}
 		return yieldPage(yield, datasets.Groups, rows, unknown)
 	})
@@ -91,7 +87,7 @@ func (s *Source) readGroups(ctx context.Context, _ string, yield yielder) error 
 }
 
 // oneGroup asks for a group by its id.
-func (s *Source) oneGroup(ctx context.Context, id string) error {
+func (s *visit) oneGroup(ctx context.Context, id string) error {
 	var w groupWire
 	if err := s.getOne(ctx, pathGroupByID, url.Values{"id": {id}}, &w); err != nil {
 		return err

@@ -71,7 +71,8 @@ func (s *site) source(change ...func(*confluence.Settings)) *confluence.Source {
 		s.t.Fatal(err)
 	}
 	settings := confluence.Settings{
-		Client: client, Tenant: "acme", CloudID: s.sim.CloudID(), Principal: s.srv.Collector().AccountID, Scopes: confluencetest.AllScopes(),
+		Tenant: "acme", Site: s.sim.CloudID(),
+		Ways: []confluence.Way{{Kind: schemas.Credential3LO, Client: client, Principal: s.srv.Collector().AccountID, Scopes: confluencetest.AllScopes()}},
 	}
 	for _, c := range change {
 		c(&settings)

@@ -25,6 +25,14 @@ type listing[T any] struct {
 	id     func(*T) ident
 }
 
+// limit is the size of a page to ask for.
+func (s *visit) limit(size int) int {
+	if s.peek {
+		return 1
+	}
+	return size
+}
+
 // batch is one decoded page.
 type batch[T any] struct {
 	items []T

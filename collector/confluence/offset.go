@@ -29,7 +29,7 @@ type offsetWalk struct {
 // page is asked for from the last place of the page before, and must begin with
 // an item that is known; and where the site counts the items, every page must
 // tell the same number. A listing that moved is walked again, once.
-func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, l listing[T], emit func([]T) error) error {
+func offsetPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l listing[T], emit func([]T) error) error {
 	ids := seen{}
 	w := offsetWalk{}
 	restarted := false
@@ -59,6 +59,9 @@ func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 			if err := emit(b.items); err != nil {
 				return err
 			}
+		}
+		if s.peek {
+			return nil
 		}
 		if slipped || w.total > 0 && b.total > 0 && b.total != w.total {
 			if !restarted {
@@ -103,10 +106,10 @@ func offsetPages[T any](ctx context.Context, s *Source, table *schemas.Dataset, 
 // none. The number comes from the link, because the site knows how it counts. An
 // answer without any links, which the documentation allows, is followed by
 // another as long as pages are full.
-func offsetPage[T any](ctx context.Context, s *Source, l listing[T], start int) (b batch[T], next int, err error) {
+func offsetPage[T any](ctx context.Context, s *visit, l listing[T], start int) (b batch[T], next int, err error) {
 	next = -1
 	err = s.get(ctx, l.path, l.query, func(q url.Values) {
-		q.Set("limit", strconv.Itoa(l.limit))
+		q.Set("limit", strconv.Itoa(s.limit(l.limit)))
 		if start > 0 {
 			q.Set("start", strconv.Itoa(start))
 		}

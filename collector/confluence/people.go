@@ -67,7 +67,8 @@ func (s *Source) membership() (blocking, partial error) {
 	defer s.mu.Unlock()
 	var cause error
 	unread := 0
-	for _, group := range s.groups.ids {
+	groups := s.lists[tableGroups]
+	for _, group := range groups.ids {
 		if err, ok := s.people.groups[group]; !ok {
 			unread++
 		} else if err != nil {
@@ -77,14 +78,14 @@ func (s *Source) membership() (blocking, partial error) {
 	}
 	var why string
 	switch {
-	case !s.groups.read:
+	case !groups.read:
 		why = "the groups were not read in this run"
-	case s.groups.err != nil:
-		why, cause = "the groups were not read completely: "+evidenceOf(s.groups.err), s.groups.err
+	case groups.err != nil:
+		why, cause = "the groups were not read completely: "+evidenceOf(groups.err), groups.err
 	case unread > 0 && cause != nil:
-		why = fmt.Sprintf("the members of %d of %d groups were not read completely, such as %s", unread, len(s.groups.ids), evidenceOf(cause))
+		why = fmt.Sprintf("the members of %d of %d groups were not read completely, such as %s", unread, len(groups.ids), evidenceOf(cause))
 	case unread > 0:
-		why = fmt.Sprintf("the members of %d of %d groups were not read in this run", unread, len(s.groups.ids))
+		why = fmt.Sprintf("the members of %d of %d groups were not read in this run", unread, len(groups.ids))
 	default:
 		return nil, nil
 	}
@@ -99,10 +100,14 @@ func (s *Source) membership() (blocking, partial error) {
 }
 
 // accounts are the ids of all known accounts, sorted.
-func (s *Source) accounts() []string {
+func (s *visit) accounts() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.people.guests))
+	known := slices.Sorted(maps.Keys(s.people.guests))
+	if s.peek && len(known) == 0 && s.way.Principal != "" {
+		return []string{s.way.Principal} // it is somebody to ask about
+	}
+	return known
 }
 
 func (s *Source) guest(account string) flag {
@@ -113,7 +118,7 @@ func (s *Source) guest(account string) flag {
 
 // lookUp asks for the next accounts and sorts the answer: users' rows, rows of
 // which too little is known, and what external_collaborators will need.
-func (s *Source) lookUp(ctx context.Context, l *lookup) (rows, unknown []datasets.User, err error) {
+func (s *visit) lookUp(ctx context.Context, l *lookup) (rows, unknown []datasets.User, err error) {
 	ids := l.ids[l.next:min(l.next+limitBulk, len(l.ids))]
 	var found map[string]*userWire
 	err = s.post(ctx, pathUsersBulk, bulkQuestion{ids}, func(a answer) error {

@@ -38,7 +38,7 @@ type roleModeWire struct {
 }
 
 // readSecurityConfiguration reads the settings of one endpoint.
-func (s *Source) readSecurityConfiguration(ctx context.Context, section string, yield yielder) error {
+func (s *visit) readSecurityConfiguration(ctx context.Context, section string, yield yielder) error {
 	var rows []datasets.Setting
 	var err error
 	switch section {
@@ -79,7 +79,7 @@ func pathOf(section string) string {
 
 // systemInfo asks the site who it is. An answer about another site is worth
 // nothing: storing it would mix two customers (Invariant 7).
-func (s *Source) systemInfo(ctx context.Context) ([]datasets.Setting, error) {
+func (s *visit) systemInfo(ctx context.Context) ([]datasets.Setting, error) {
 	var w systemInfoWire
 	if err := s.getOne(ctx, pathSystemInfo, nil, &w); err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func (s *Source) systemInfo(ctx context.Context) ([]datasets.Setting, error) {
 	if w.CloudID == "" {
 		return nil, inCall(pathSystemInfo, malformedf("no cloudId"))
 	}
-	if s.cloudID != "" && !strings.EqualFold(w.CloudID, s.cloudID) {
-		return nil, inCall(pathSystemInfo, malformedf("the answer is about another site: cloud id %q, expected %q", cut(w.CloudID, 80), s.cloudID))
+	if s.site != "" && !strings.EqualFold(w.CloudID, s.site) {
+		return nil, inCall(pathSystemInfo, malformedf("the answer is about another site: cloud id %q, expected %q", cut(w.CloudID, 80), s.site))
 	}
 	return normalizeSystemInfo(w), nil
 }

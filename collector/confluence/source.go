@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/httpx"
@@ -14,34 +15,36 @@ import (
 	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
-// deployment is what this package reads; Data Center has an API of its own.
-const deployment = "cloud"
-
-// Settings say what a Source reads and as whom. Client, Tenant and CloudID are required.
+// Settings say what a Source reads and as whom. Tenant and Ways are required.
 type Settings struct {
-	// Client is pinned to {endpoints.api}/ex/confluence/{cloudId}. The source
-	// takes a copy of it that counts this run only.
-	Client    *httpx.Client
-	Tenant    string   // id of the customer, for advice such as "sitedrift connect --tenant ..."
-	CloudID   string   // the site that answers must be about
-	Kind      string   // kind of credential; collector.CredentialKind3LO if empty
-	Principal string   // account that granted
-	Scopes    []string // granted; nil: the credential knows no scopes
+	Tenant     string // id of the customer, for advice such as "sitedrift connect --tenant ..."
+	Deployment string // schemas.Cloud if empty
+	// Site identifies the site that answers must be about: the cloud id, or the
+	// base address of a Data Center site.
+	Site string
+	// Ways are the tenant's credentials. The source takes copies of their clients
+	// that count this run only.
+	Ways []Way
 	// Tables are the datasets that the run is going to read; nil: unknown, all.
 	Tables []*schemas.Dataset
+	// Open reports whether a probe found that the vendor lets the kind of
+	// credential into a source that the declaration calls closed; nil: none.
+	Open func(dataset, section, credential string) bool
+	Now  func() time.Time // time.Now if nil
 }
 
 // Source reads one site in one run; it implements collector.Source. It is safe
 // for concurrent use by readings of different partitions.
 type Source struct {
-	client                           *httpx.Client
-	tenant, cloudID, kind, principal string
-	scopes                           []string
-	tables                           []*schemas.Dataset
+	tenant, deployment, site string
+	ways                     []*Way
+	tables                   []*schemas.Dataset
+	open                     func(dataset, section, credential string) bool
+	now                      func() time.Time
+	stats                    *httpx.Stats
 
 	mu     sync.Mutex
-	spaces parents
-	groups parents
+	lists  map[string]*parents // by dataset whose entities are partitions of others
 	people people
 }
 
@@ -67,43 +70,33 @@ var _ collector.Source = (*Source)(nil)
 // New returns the source for one run of one tenant.
 func New(settings Settings) *Source {
 	s := &Source{
-		client: settings.Client.ForRun(new(httpx.Stats)),
-		tenant: settings.Tenant, cloudID: settings.CloudID, kind: cmp.Or(settings.Kind, collector.CredentialKind3LO),
-		principal: settings.Principal, scopes: slices.Clone(settings.Scopes), tables: settings.Tables,
+		tenant: settings.Tenant, deployment: cmp.Or(settings.Deployment, schemas.Cloud), site: settings.Site,
+		tables: settings.Tables, open: settings.Open, now: settings.Now, stats: new(httpx.Stats), lists: map[string]*parents{},
 	}
-	s.spaces.reset()
-	s.groups.reset()
+	if s.now == nil {
+		s.now = time.Now
+	}
+	for _, w := range settings.Ways {
+		if w.Client != nil {
+			w.Client = w.Client.ForRun(s.stats)
+		}
+		if w.GraphQL != nil {
+			w.GraphQL = &Gateway{w.GraphQL.Client.ForRun(s.stats), w.GraphQL.Path}
+		}
+		s.ways = append(s.ways, &w)
+	}
+	for _, table := range datasets.All() {
+		if table.Parent != "" && s.lists[table.Parent] == nil {
+			s.lists[table.Parent] = new(parents)
+			s.lists[table.Parent].reset()
+		}
+	}
 	s.people.reset()
 	return s
 }
 
 // yielder takes the pages of a reading.
 type yielder func(collector.Page) error
-
-// reader reads one partition of a dataset.
-type reader func(s *Source, ctx context.Context, partition string, yield yielder) error
-
-// readers has one line per dataset.
-func readers(name string) reader {
-	switch name {
-	case tableSpaces:
-		return (*Source).readSpaces
-	case tableSpacePermissions:
-		return (*Source).readSpacePermissions
-	case tableSecurityConfiguration:
-		return (*Source).readSecurityConfiguration
-	case tableGroups:
-		return (*Source).readGroups
-	case tableGroupMembers:
-		return (*Source).readGroupMembers
-	case tableUsers:
-		return (*Source).readUsers
-	case tableExternalCollaborators:
-		return (*Source).readExternalCollaborators
-	default:
-		return nil
-	}
-}
 
 // Names of the datasets and sections that decisions depend on.
 var (
@@ -125,40 +118,32 @@ const (
 // Read reads a partition and hands over its rows page by page; see
 // collector.Source. Without the scopes that the dataset declares, no call is made.
 func (s *Source) Read(ctx context.Context, table *schemas.Dataset, partition string, yield func(collector.Page) error) error {
-	read := readers(table.Name)
-	if read == nil {
-		return &collector.ReadError{State: schemas.CoverageNotExposed, Evidence: "no reader for " + table.Name + " on Confluence Cloud"}
-	}
 	section := ""
 	if len(table.Sections) > 0 {
 		section = partition
 	}
-	var err error
-	if err = s.mayRead(table, section); err == nil {
-		err = read(s, ctx, partition, yield)
+	v, err := s.visit(table, section)
+	if err == nil {
+		err = v.read(ctx, table, partition, yield)
 	}
 	s.remember(table, partition, err)
 	return err
 }
 
 // Partitions lists the partitions of a dataset: the spaces or groups that this
-// run has listed, or the dataset's sections.
+// run has listed, or the sections that the deployment has.
 func (s *Source) Partitions(table *schemas.Dataset) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch table.Parent {
-	case tableSpaces:
-		return slices.Clone(s.spaces.ids)
-	case tableGroups:
-		return slices.Clone(s.groups.ids)
-	default:
-		return slices.Clone(table.Sections)
+	if table.Parent != "" {
+		return slices.Clone(s.lists[table.Parent].ids)
 	}
+	return table.SectionsOf(s.deployment)
 }
 
 // Stats is what the source has cost so far. Points are an estimate.
 func (s *Source) Stats() collector.SourceStats {
-	st := s.client.Stats()
+	st := s.stats
 	return collector.SourceStats{
 		Calls: st.Calls.Load(), Retries: st.Retries.Load(), Throttled: st.Throttled.Load(), Points: st.Points.Load(), Bytes: st.Bytes.Load(),
 	}
@@ -169,21 +154,33 @@ func (s *Source) Stats() collector.SourceStats {
 func (s *Source) remember(table *schemas.Dataset, partition string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch table.Name {
-	case tableSpaces:
-		s.spaces.read, s.spaces.err = true, err
-	case tableGroups:
-		s.groups.read, s.groups.err = true, err
-	case tableGroupMembers:
+	if list := s.lists[table.Name]; list != nil {
+		list.read, list.err = true, err
+	}
+	if table.Name == tableGroupMembers {
 		s.people.ended(partition, err)
 	}
 }
 
-// name is the name of a parent that this run has listed.
-func (s *Source) name(p *parents, id string) string {
+// begin empties the list of a dataset whose entities are partitions of others.
+func (s *Source) begin(table string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.names[id]
+	s.lists[table].reset()
+}
+
+// list notes an entity of such a dataset.
+func (s *Source) list(table, id, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists[table].add(id, name)
+}
+
+// name is the name of a parent that this run has listed.
+func (s *Source) name(table, id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lists[table].names[id]
 }
 
 // reads tells whether the run is going to read the dataset.

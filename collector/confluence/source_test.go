@@ -23,7 +23,7 @@ import (
 )
 
 func withScopes(scopes ...string) func(*confluence.Settings) {
-	return func(s *confluence.Settings) { s.Scopes = append([]string{}, scopes...) }
+	return func(s *confluence.Settings) { s.Ways[0].Scopes = append([]string{}, scopes...) }
 }
 
 // TestScopes: with each set of granted scopes, the reader's idea of what it may
@@ -95,17 +95,17 @@ func TestFingerprint(t *testing.T) {
 	s := newSite(t, confluencetest.SiteSettings{})
 	table := datasets.Groups.Dataset
 	base := s.source().Fingerprint(table)
-	if again := s.source(func(c *confluence.Settings) { slices.Reverse(c.Scopes) }).Fingerprint(table); again != base {
+	if again := s.source(func(c *confluence.Settings) { slices.Reverse(c.Ways[0].Scopes) }).Fingerprint(table); again != base {
 		t.Error("the order of the scopes counts")
 	}
-	if more := s.source(func(c *confluence.Settings) { c.Scopes = append(c.Scopes, "read:page:confluence") }).Fingerprint(table); more != base {
+	if more := s.source(func(c *confluence.Settings) { c.Ways[0].Scopes = append(c.Ways[0].Scopes, "read:page:confluence") }).Fingerprint(table); more != base {
 		t.Error("a scope that the dataset does not declare counts")
 	}
 	seen := map[string]string{base: "as it is"}
 	for name, change := range map[string]func(*confluence.Settings){
-		"another principal": func(c *confluence.Settings) { c.Principal += "x" },
-		"another site":      func(c *confluence.Settings) { c.CloudID += "x" },
-		"another way in":    func(c *confluence.Settings) { c.Kind = "service_account" },
+		"another principal": func(c *confluence.Settings) { c.Ways[0].Principal += "x" },
+		"another site":      func(c *confluence.Settings) { c.Site += "x" },
+		"another way in":    func(c *confluence.Settings) { c.Ways[0].Kind = schemas.CredentialServiceAccount },
 		"fewer scopes":      withScopes("read:group:confluence"),
 		"no scope":          withScopes("offline_access"),
 	} {
@@ -149,7 +149,7 @@ func TestWitness(t *testing.T) {
 	wantState("site that is down", src.Witness(t.Context(), datasets.Spaces.Dataset, ""), schemas.CoverageFailed)
 	s.sim.ClearFaults()
 
-	other := s.source(func(c *confluence.Settings) { c.CloudID = "00000000-0000-4000-8000-000000000000" })
+	other := s.source(func(c *confluence.Settings) { c.Site = "00000000-0000-4000-8000-000000000000" })
 	wantState("another site", other.Witness(t.Context(), datasets.Spaces.Dataset, ""), schemas.CoverageFailed)
 	s.grant([]string{"read:space:confluence"})
 	wantState("nothing to ask", s.source(withScopes("read:space:confluence")).Witness(t.Context(), datasets.Spaces.Dataset, ""), schemas.CoverageFailed)
@@ -163,7 +163,7 @@ func TestWitness(t *testing.T) {
 // TestAnotherSite: an answer about another cloud id is not stored (Invariant 7).
 func TestAnotherSite(t *testing.T) {
 	s := newSite(t, confluencetest.SiteSettings{})
-	src := s.source(func(c *confluence.Settings) { c.CloudID = "00000000-0000-4000-8000-000000000000" })
+	src := s.source(func(c *confluence.Settings) { c.Site = "00000000-0000-4000-8000-000000000000" })
 	got := read(t, src, datasets.SecurityConfiguration.Dataset, datasets.SectionSystemInfo)
 	if got.state() != schemas.CoverageFailed || len(got.rows) > 0 || !strings.Contains(got.err.Error(), "another site") {
 		t.Errorf("%d rows, %v", len(got.rows), got.err)

@@ -74,8 +74,8 @@ func normalizePermission(w *SpacePermissionWire, spaceKey string) (row datasets.
 
 // readSpacePermissions reads the grants of one space. This is the hot path: a
 // million rows in a few thousand calls.
-func (s *Source) readSpacePermissions(ctx context.Context, space string, yield yielder) error {
-	key := s.name(&s.spaces, space)
+func (s *visit) readSpacePermissions(ctx context.Context, space string, yield yielder) error {
+	key := s.name(tableSpaces, space)
 	path := pathSpaces + "/" + url.PathEscape(space) + "/permissions"
 	var bad lacking
 	l := listing[SpacePermissionWire]{path: path, limit: limitV2, weight: weightIdentity, decode: decodePermissions, id: permissionID}
@@ -105,7 +105,7 @@ func (s *Source) readSpacePermissions(ctx context.Context, space string, yield y
 // hiddenOrGone tells what a 404 for the grants of a listed space means: v2 says
 // so of spaces that are gone and of what may not be seen alike. The space itself
 // decides.
-func (s *Source) hiddenOrGone(ctx context.Context, space string, cause error) error {
+func (s *visit) hiddenOrGone(ctx context.Context, space string, cause error) error {
 	err := s.oneSpace(ctx, space)
 	r := &collector.ReadError{Err: cause, Evidence: cause.Error()}
 	switch {

@@ -104,10 +104,8 @@ func parseTime(text string) (time.Time, bool) {
 // archived ones are asked for by name as well; what both hold counts once. That is
 // one call more on a site without archived spaces, and no assumption that could
 // make archived spaces look deleted.
-func (s *Source) readSpaces(ctx context.Context, _ string, yield yielder) error {
-	s.mu.Lock()
-	s.spaces.reset()
-	s.mu.Unlock()
+func (s *visit) readSpaces(ctx context.Context, _ string, yield yielder) error {
+	s.begin(tableSpaces)
 	var bad lacking
 	had := map[string]bool{}
 	archived := false
@@ -127,9 +125,7 @@ func (s *Source) readSpaces(ctx context.Context, _ string, yield yielder) error 
 				rows = append(rows, row)
 			}
 			archived = archived || row.Status == "archived"
-			s.mu.Lock()
-			s.spaces.add(row.SpaceID, row.Key)
-			s.mu.Unlock()
+			s.list(tableSpaces, row.SpaceID, row.Key)
 		}
 		return yieldPage(yield, datasets.Spaces, rows, unknown)
 	}
@@ -137,7 +133,7 @@ func (s *Source) readSpaces(ctx context.Context, _ string, yield yielder) error 
 	if err := cursorPages(ctx, s, datasets.Spaces.Dataset, l, emit); err != nil {
 		return err
 	}
-	if !archived {
+	if !archived && !s.peek {
 		l.query = url.Values{"status": {"archived"}}
 		if err := cursorPages(ctx, s, datasets.Spaces.Dataset, l, emit); err != nil {
 			return err
@@ -159,7 +155,7 @@ func yieldPage[R any](yield yielder, table *schemas.Typed[R], rows, unknown []R)
 }
 
 // oneSpace asks for a space by its id.
-func (s *Source) oneSpace(ctx context.Context, id string) error {
+func (s *visit) oneSpace(ctx context.Context, id string) error {
 	path := pathSpaces + "/" + url.PathEscape(id)
 	var w spaceWire
 	if err := s.getOne(ctx, path, nil, &w); err != nil {

@@ -54,7 +54,7 @@ func normalizeUser(w *userWire, guest flag) (row datasets.User, why string) {
 
 // readUsers looks up everybody who is in some group that this run has read. User
 // search, the other way, ends at 10,000 accounts.
-func (s *Source) readUsers(ctx context.Context, _ string, yield yielder) error {
+func (s *visit) readUsers(ctx context.Context, _ string, yield yielder) error {
 	blocking, partial := s.membership()
 	if blocking != nil {
 		return blocking

@@ -14,19 +14,24 @@ import (
 // there" is believable (Invariant 1). A group needs it most: the members of a
 // group that does not exist are an empty list with status 200.
 func (s *Source) Witness(ctx context.Context, table *schemas.Dataset, partition string) error {
-	var err error
-	switch table.Parent {
-	case tableSpaces:
-		err = s.oneSpace(ctx, partition)
-	case tableGroups:
-		err = s.oneGroup(ctx, partition)
-	default:
-		return s.site(ctx)
+	ask := map[string]struct {
+		table *schemas.Dataset
+		one   func(v *visit, ctx context.Context, id string) error
+	}{
+		tableSpaces: {datasets.Spaces.Dataset, (*visit).oneSpace},
+		tableGroups: {datasets.Groups.Dataset, (*visit).oneGroup},
+	}[table.Parent]
+	if ask.one == nil {
+		return s.siteAnswers(ctx)
 	}
-	if err == nil {
+	v, err := s.visit(ask.table, "")
+	if err != nil {
+		return err
+	}
+	if err = ask.one(v, ctx, partition); err == nil {
 		return nil
 	}
-	err = s.readError(table, "", err)
+	err = v.readError(table, "", err)
 	if r, ok := err.(*collector.ReadError); ok && httpx.ClassOf(err) == httpx.ClassNotFound {
 		r.State, r.Unlock = schemas.CoverageGone, ""
 	}
@@ -38,31 +43,32 @@ func (s *Source) Witness(ctx context.Context, table *schemas.Dataset, partition 
 	return err
 }
 
-// site has the site itself answer, with data that only this site has. Which
-// question can be asked depends on the scopes; the best is the one about its id.
-func (s *Source) site(ctx context.Context) error {
-	switch {
-	case s.mayRead(datasets.SecurityConfiguration.Dataset, sectionSystemInfo) == nil:
-		if _, err := s.systemInfo(ctx); err != nil {
-			return s.readError(datasets.SecurityConfiguration.Dataset, sectionSystemInfo, err)
+// siteAnswers has the site itself answer, with data that only this site has.
+// Which question can be asked depends on the scopes; the best is the one about
+// its id.
+func (s *Source) siteAnswers(ctx context.Context) error {
+	v, lacking := s.visit(datasets.SecurityConfiguration.Dataset, sectionSystemInfo)
+	if lacking == nil {
+		if _, err := v.systemInfo(ctx); err != nil {
+			return v.readError(datasets.SecurityConfiguration.Dataset, sectionSystemInfo, err)
 		}
 		return nil
-	case s.principal != "" && s.mayRead(datasets.Users.Dataset, "") == nil:
+	}
+	if v, err := s.visit(datasets.Users.Dataset, ""); err == nil && v.way.Principal != "" {
 		// The account that connected the site is known to the site.
-		l := lookup{ids: []string{s.principal}}
-		rows, _, err := s.lookUp(ctx, &l)
+		l := lookup{ids: []string{v.way.Principal}}
+		rows, _, err := v.lookUp(ctx, &l)
 		if err != nil {
-			return s.readError(datasets.Users.Dataset, "", err)
+			return v.readError(datasets.Users.Dataset, "", err)
 		}
 		if len(rows) == 0 {
 			return &collector.ReadError{State: schemas.CoverageFailed, Evidence: "POST " + pathUsersBulk + ": the site does not know the account that connected it"}
 		}
 		return nil
-	default:
-		return &collector.ReadError{
-			State:    schemas.CoverageFailed,
-			Evidence: "no scope is granted by which the site itself could be asked, so an empty listing cannot be believed",
-			Unlock:   s.grantScopes(s.scopesFor(datasets.SecurityConfiguration.Dataset, sectionSystemInfo)),
-		}
+	}
+	return &collector.ReadError{
+		State:    schemas.CoverageFailed,
+		Evidence: "no scope is granted by which the site itself could be asked, so an empty listing cannot be believed",
+		Unlock:   unlockOf(lacking),
 	}
 }

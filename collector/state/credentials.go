@@ -37,6 +37,11 @@ func (s *Store) Credentials(ctx context.Context) ([]collector.Credential, error)
 	return s.credentials(ctx, `TRUE`)
 }
 
+// TenantCredentials lists the credentials of a tenant by kind.
+func (s *Store) TenantCredentials(ctx context.Context, tenant string) ([]collector.Credential, error) {
+	return s.credentials(ctx, `tenant = $1`, tenant)
+}
+
 // PendingIntents lists the usable credentials with a refresh whose outcome is
 // unknown, the oldest first. They are served before anything else, since the
 // provider's leeway runs (Invariant 5).
@@ -46,8 +51,8 @@ func (s *Store) PendingIntents(ctx context.Context) ([]collector.Credential, err
 	return pending, err
 }
 
-func (s *Store) credentials(ctx context.Context, where string) ([]collector.Credential, error) {
-	all, err := collect(ctx, s.vault, scanCredential, `SELECT `+credentialColumns+` FROM credentials WHERE `+where)
+func (s *Store) credentials(ctx context.Context, where string, args ...any) ([]collector.Credential, error) {
+	all, err := collect(ctx, s.vault, scanCredential, `SELECT `+credentialColumns+` FROM credentials WHERE `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}
@@ -180,9 +185,10 @@ SELECT DISTINCT tenant FROM credentials WHERE client_id = $1 AND account_id = $2
 	return tenants, nil
 }
 
-// DeleteCredentials erases all credentials of a tenant; none is no error.
-func (s *Store) DeleteCredentials(ctx context.Context, tenant string) error {
-	if _, err := s.vault.ExecContext(ctx, `DELETE FROM credentials WHERE tenant = $1`, tenant); err != nil {
+// DeleteCredentials erases the credentials of a tenant, of the given kinds or
+// all; none is no error.
+func (s *Store) DeleteCredentials(ctx context.Context, tenant string, kinds ...string) error {
+	if _, err := s.vault.ExecContext(ctx, `DELETE FROM credentials WHERE tenant = $1 AND ($2 = '[]' OR $2 LIKE '%"' || kind || '"%')`, tenant, listText(kinds)); err != nil {
 		return fmt.Errorf("erase credentials of tenant %s: %w", tenant, err)
 	}
 	if s.vault.dialect == "sqlite" {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,14 +11,15 @@ import (
 	"strings"
 
 	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 var tenantID = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
 
-const tenantColumns = `id, name, site_url, cloud_id, paused, created_at`
+const tenantColumns = `id, name, site_url, deployment, cloud_id, paused, created_at`
 
 func scanTenant(s scanner) (t collector.Tenant, err error) {
-	err = s.Scan(&t.ID, &t.Name, &t.SiteURL, &t.CloudID, &t.Paused, instant{&t.CreatedAt})
+	err = s.Scan(&t.ID, &t.Name, &t.SiteURL, &t.Deployment, &t.CloudID, &t.Paused, instant{&t.CreatedAt})
 	return t, err
 }
 
@@ -28,9 +30,9 @@ func (s *Store) PutTenant(ctx context.Context, t collector.Tenant) error {
 		return fmt.Errorf("tenant id %q: use 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit", t.ID)
 	}
 	_, err := s.db.ExecContext(ctx, `
-INSERT INTO tenants (id, name, site_url, cloud_id, paused, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, cloud_id = excluded.cloud_id, paused = excluded.paused`,
-		t.ID, t.Name, t.SiteURL, t.CloudID, t.Paused, millis(t.CreatedAt))
+INSERT INTO tenants (id, name, site_url, deployment, cloud_id, paused, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, deployment = excluded.deployment, cloud_id = excluded.cloud_id, paused = excluded.paused`,
+		t.ID, t.Name, t.SiteURL, cmp.Or(t.Deployment, schemas.Cloud), t.CloudID, t.Paused, millis(t.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("store tenant %s: %w", t.ID, err)
 	}
@@ -89,6 +91,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string) error {
 			`UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0 WHERE tenant = $1`,
 			`UPDATE attempts SET phase = 'ended' WHERE tenant = $1 AND phase = 'running'`,
 			`DELETE FROM holds WHERE tenant = $1`,
+			`DELETE FROM exposures WHERE tenant = $1`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return err

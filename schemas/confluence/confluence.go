@@ -21,10 +21,50 @@ func All() []*schemas.Dataset {
 	}
 }
 
-// cloud3LO is access with a 3LO grant through the API gateway (Atlassian,
-// "OAuth 2.0 (3LO) apps"). Each scope is a list of alternatives.
-func cloud3LO(pageSize int, call string, scopes ...[]string) schemas.Access {
-	return schemas.Access{Deployment: "cloud", Credential: "3lo", Calls: []string{call}, Scopes: scopes, PageSize: pageSize}
+// cloud is access to an endpoint of Confluence's REST API with every kind of
+// credential that it takes: on the API gateway with scopes, or on the site's own
+// host with a classic token, whose rights are those of its account. Each scope is
+// a list of alternatives.
+func cloud(a schemas.Access, scopes ...[]string) []schemas.Access {
+	var list []schemas.Access
+	a.Deployment, a.API = schemas.Cloud, schemas.APIRest
+	for _, kind := range []string{schemas.Credential3LO, schemas.CredentialServiceAccount, schemas.CredentialScopedToken, schemas.CredentialAPIToken} {
+		a.Credential, a.Scopes = kind, scopes
+		if kind == schemas.CredentialAPIToken {
+			a.Scopes = nil
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
+// classic is access that only a classic API token has today, with the account's
+// rights (Atlassian, "Manage API tokens for your Atlassian account").
+func classic(a schemas.Access) schemas.Access {
+	a.Deployment, a.Credential = schemas.Cloud, schemas.CredentialAPIToken
+	return a
+}
+
+// gateway is access to fields of the GraphQL gateway: a classic token today, and
+// an OAuth grant as soon as the vendor exposes the fields to it, which is probed.
+func gateway(a schemas.Access, scopes ...[]string) []schemas.Access {
+	a.API = schemas.APIGraphQL
+	grant := a
+	grant.Deployment, grant.Credential, grant.Scopes, grant.Closed = schemas.Cloud, schemas.Credential3LO, scopes, true
+	return []schemas.Access{grant, classic(a)}
+}
+
+// dataCenter is access to a Data Center site: with a personal access token, or
+// with an OAuth grant, of which reference pages say that some endpoints refuse it.
+func dataCenter(a schemas.Access, scope string) []schemas.Access {
+	a.Deployment = schemas.DataCenter
+	if a.API == "" {
+		a.API = schemas.APIRest
+	}
+	grant, token := a, a
+	grant.Credential, grant.Scopes = schemas.CredentialDCOAuth, [][]string{{scope}}
+	token.Credential = schemas.CredentialDCToken
+	return []schemas.Access{grant, token}
 }
 
 var (

@@ -21,12 +21,10 @@ var ExternalCollaborators = schemas.Declare(schemas.Table[ExternalCollaborator]{
 		schemas.Enum("account_status", "active, inactive, closed or unknown.", func(r *ExternalCollaborator) string { return r.AccountStatus }),
 	},
 	EntityName: []string{"account_id", "display_name"},
-	Sources: []schemas.Access{{
-		Deployment: "cloud", Credential: "3lo", PageSize: 250,
-		Calls:  []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"},
-		Scopes: [][]string{readGroups, readUser},
-		Note:   "From the flags in the same answers that users is read from.",
-	}},
+	Sources: cloud(schemas.Access{
+		PageSize: 250, Calls: []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"}, Cost: "none beside users",
+		Note: "From the flags in the same answers that users is read from.",
+	}, readGroups, readUser),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Why: "new external collaborator"},
 	},

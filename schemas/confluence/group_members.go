@@ -21,7 +21,7 @@ var GroupMembers = schemas.Declare(schemas.Table[GroupMember]{
 		schemas.Enum("account_type", "atlassian for a person, app, or another.", func(r *GroupMember) string { return r.AccountType }),
 	},
 	EntityName: []string{"group_name", "account_id", "display_name"},
-	Sources:    []schemas.Access{cloud3LO(200, "GET /wiki/rest/api/group/{id}/membersByGroupId", readGroups, readMembers)},
+	Sources:    cloud(schemas.Access{PageSize: 200, Calls: []string{"GET /wiki/rest/api/group/{id}/membersByGroupId"}, Cost: "per group, its members/200"}, readGroups, readMembers),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Where: []schemas.Condition{{Column: "group_name", Contains: []string{"admin"}}}, Why: "new admin: somebody joined a group whose name speaks of administration"},
 	},

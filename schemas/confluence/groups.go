@@ -16,7 +16,7 @@ var Groups = schemas.Declare(schemas.Table[Group]{
 		schemas.Enum("type", "Type that the site gives it; group.", func(r *Group) string { return r.Type }),
 	},
 	EntityName: []string{"name"},
-	Sources:    []schemas.Access{cloud3LO(200, "GET /wiki/rest/api/group", readGroups)},
+	Sources:    cloud(schemas.Access{PageSize: 200, Calls: []string{"GET /wiki/rest/api/group"}, Cost: "G/200"}, readGroups),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged, schemas.ChangeRemoved}, Where: []schemas.Condition{{Column: "name", Contains: []string{"admin"}}}, Why: "a group whose name speaks of administration came, changed or went"},
 	},

@@ -1,6 +1,10 @@
 package confluence
 
-import "github.com/sitedrift/sitedrift/schemas"
+import (
+	"slices"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
 
 // The endpoints that security_configuration is read from.
 const (
@@ -28,11 +32,11 @@ var SecurityConfiguration = schemas.Declare(schemas.Table[Setting]{
 		schemas.Enum("value_type", "Type of the value: string, int or period (a number and its unit, such as 1 YEARS).", func(r *Setting) string { return r.ValueType }),
 	},
 	EntityName: []string{"setting"},
-	Sources: []schemas.Access{
+	Sources: slices.Concat(
 		section(SectionSystemInfo, "GET /wiki/rest/api/settings/systemInfo", readSystemInfo),
 		section(SectionAuditRetention, "GET /wiki/rest/api/audit/retention", readAudit),
 		section(SectionSpaceRoleMode, "GET /wiki/api/v2/space-role-mode", readConfig),
-	},
+	),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Where: []schemas.Condition{{Column: "setting", In: []string{"audit_retention"}}}, Why: "how long the audit log is kept changed"},
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Where: []schemas.Condition{{Column: "setting", In: []string{"space_role_mode", "base_url", "edition"}}}, Why: "a setting that permissions or policies depend on changed"},
@@ -42,8 +46,6 @@ var SecurityConfiguration = schemas.Declare(schemas.Table[Setting]{
 	},
 })
 
-func section(name, call string, scope []string) schemas.Access {
-	a := cloud3LO(1, call, scope)
-	a.Section = name
-	return a
+func section(name, call string, scope []string) []schemas.Access {
+	return cloud(schemas.Access{Section: name, Calls: []string{call}}, scope)
 }

@@ -24,7 +24,7 @@ var SpacePermissions = schemas.Declare(schemas.Table[SpacePermission]{
 		schemas.Enum("target_type", "What the operation applies to: space, page, comment and so on.", func(r *SpacePermission) string { return r.TargetType }),
 	},
 	EntityName: []string{"space_key", "principal_type", "principal_id", "operation", "target_type"},
-	Sources:    []schemas.Access{cloud3LO(250, "GET /wiki/api/v2/spaces/{id}/permissions", readSpace)},
+	Sources:    cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces/{id}/permissions"}, Cost: "per space, its rows/250"}, readSpace),
 	Severities: []schemas.Severity{
 		{
 			Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged}, Why: "anonymous access: anyone on the internet may do this",

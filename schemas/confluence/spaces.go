@@ -33,7 +33,7 @@ var Spaces = schemas.Declare(schemas.Table[Space]{
 		schemas.NullTime("created_at", "When the space was created.", func(r *Space) time.Time { return r.CreatedAt }),
 	},
 	EntityName: []string{"space_key", "name"},
-	Sources:    []schemas.Access{cloud3LO(250, "GET /wiki/api/v2/spaces", readSpace)},
+	Sources:    cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces"}, Cost: "S/250"}, readSpace),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"status"}, Why: "a space was archived or brought back"},
 	},

@@ -28,12 +28,10 @@ var Users = schemas.Declare(schemas.Table[User]{
 		schemas.NullBool("is_external", "Whether the account is an external collaborator (guest); null when the site does not say, which is not a no.", func(r *User) *bool { return r.External }),
 	},
 	EntityName: []string{"account_id", "display_name"},
-	Sources: []schemas.Access{{
-		Deployment: "cloud", Credential: "3lo", PageSize: 250,
-		Calls:  []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"},
-		Scopes: [][]string{readGroups, readUser},
-		Note:   "The members of all groups, then their details 250 at a time.",
-	}},
+	Sources: cloud(schemas.Access{
+		PageSize: 250, Calls: []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"}, Cost: "U/250",
+		Note: "The members of all groups, then their details 250 at a time.",
+	}, readGroups, readUser),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"account_status", "is_external", "email"}, Why: "the account's standing or address changed"},
 	},

@@ -67,7 +67,7 @@ func buildChild(ctx context.Context) (string, error) {
 	defer os.RemoveAll(tmp)
 	built := filepath.Join(tmp, "child")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", built, childPackage)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false") // no -race, whatever the test has
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+os.Getenv("GOFLAGS")+" -buildvcs=false") // no -race, whatever the test has
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the engine child: %w: %s", err, out)
 	}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// credInfo is a credential as it is shown: never a secret.
+type credInfo struct {
+	Kind        string     `json:"kind"`
+	State       string     `json:"state"`
+	Reason      string     `json:"reason,omitempty"`
+	Account     string     `json:"account,omitempty"`
+	Scopes      []string   `json:"scopes"`
+	ConsentedAt time.Time  `json:"consented_at"`
+	ExpiresAt   *time.Time `json:"expires_at"` // null: not known, or renewed by itself
+	DaysLeft    *int       `json:"days_left"`  // until a person must consent again or make a new token; null: not known
+	Soon        bool       `json:"expires_soon"`
+	Unscoped    bool       `json:"unscoped"` // may do all that its account may
+}
+
+// credentialsOf shows the credentials of a tenant.
+func (a *app) credentialsOf(ctx context.Context, tenant string) ([]credInfo, error) {
+	stored, err := a.store.TenantCredentials(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return each(stored, a.showCredential), nil
+}
+
+func (a *app) showCredential(c collector.Credential) credInfo {
+	info := credInfo{
+		Kind: c.Kind, State: string(c.State), Reason: c.StateReason, Account: c.AccountID, Scopes: some(c.Scopes), ConsentedAt: c.ConsentedAt,
+		Unscoped: !scoped(c.Kind),
+	}
+	left, soon := oauth.Countdown(c, a.out.now())
+	rotates := c.Kind == schemas.Credential3LO || c.Kind == schemas.CredentialDCOAuth
+	if !rotates && !c.AccessExpiresAt.IsZero() {
+		end := c.AccessExpiresAt
+		info.ExpiresAt = &end
+	}
+	if c.Kind == schemas.Credential3LO || info.ExpiresAt != nil {
+		info.DaysLeft, info.Soon = &left, soon
+	}
+	return info
+}
+
+// warning is what an operator should know of a credential, empty if nothing.
+func (c credInfo) warning() string {
+	var list []string
+	if c.Kind == schemas.CredentialAPIToken {
+		list = append(list, "UNSCOPED: a classic token may do all that its account may, and Atlassian advises vendors that host apps against asking for one; use an account made for this, with no more rights than the datasets need")
+	}
+	if c.Soon {
+		list = append(list, fmt.Sprintf("%d days left: renew it with %s", *c.DaysLeft, "sitedrift connect"))
+	}
+	return strings.Join(list, "; ")
+}
+
+// print writes the lines of "tenants show".
+func (c credInfo) print(out io.Writer) {
+	fmt.Fprintf(out, "credential  %s %s\n", c.Kind, c.State)
+	line := func(format string, args ...any) { fmt.Fprintf(out, "            "+format+"\n", args...) }
+	if c.Reason != "" {
+		line("%s", cell(c.Reason, 160))
+	}
+	switch {
+	case c.Kind == schemas.Credential3LO:
+		line("consent of %s, %d days until it must be renewed", c.ConsentedAt.UTC().Format("2006-01-02"), *c.DaysLeft)
+	case c.DaysLeft != nil:
+		line("stored on %s, %d days until it ends", c.ConsentedAt.UTC().Format("2006-01-02"), *c.DaysLeft)
+	default:
+		line("stored on %s, its end is not known", c.ConsentedAt.UTC().Format("2006-01-02"))
+	}
+	if c.Account != "" && c.Kind != schemas.Credential3LO {
+		line("account: %s", cell(c.Account, 80))
+	}
+	if len(c.Scopes) > 0 {
+		line("scopes: %s", strings.Join(c.Scopes, " "))
+	}
+	if w := c.warning(); w != "" {
+		line("%s", w)
+	}
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/state"
+	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+type tenantsAddCmd struct {
+	ID         string `arg:"" help:"Id of the tenant: up to 63 of a-z, 0-9, '.', '_', '-'. It cannot be changed later."`
+	Site       string `required:"" placeholder:"URL" help:"Base address of the Confluence site."`
+	Name       string `help:"Name for people. The id when left out."`
+	DataCenter bool   `help:"The site is a Data Center one."`
+	CloudID    string `name:"cloud-id" placeholder:"UUID" help:"Cloud id of the site; learned at consent when left out."`
+}
+
+type tenantsImportCmd struct {
+	File   string `arg:"" help:"CSV with the columns id, site, and perhaps name, deployment, cloud_id, paused; or YAML with the key tenants:, as in the configuration. - is YAML on standard input."`
+	DryRun bool   `help:"Check the list and say what would change, and change nothing."`
+}
+
+type tenantsRemoveCmd struct {
+	ID    string `arg:"" help:"Tenant."`
+	Erase bool   `help:"Erase its rows from the warehouse, too. They cannot be brought back."`
+	Yes   bool   `help:"Do it."`
+}
+
+func (c tenantsAddCmd) Run(e *env) error {
+	t := map[string]string{"id": c.ID, "site": c.Site, "name": c.Name, "cloud_id": c.CloudID}
+	if c.DataCenter {
+		t["deployment"] = schemas.DataCenter
+	}
+	list, err := config.ParseTenants("tenants add", asYAML(t), checks())
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return putTenants(e, putParams{Tenants: list, New: true})
+}
+
+// asYAML is a list of one tenant, so that it passes the rules of any list.
+func asYAML(t map[string]string) []byte {
+	text := "tenants:\n- "
+	for _, key := range []string{"id", "site", "name", "deployment", "cloud_id"} {
+		if t[key] != "" {
+			text += fmt.Sprintf("%s: %q\n  ", key, t[key])
+		}
+	}
+	return []byte(text)
+}
+
+func (c tenantsImportCmd) Run(e *env) error {
+	name, src, err := "standard input", []byte(nil), error(nil)
+	if c.File == "-" {
+		src, err = io.ReadAll(e.in)
+	} else {
+		name = filepath.Base(c.File)
+		src, err = os.ReadFile(c.File)
+	}
+	if err != nil {
+		return usage("read the list of tenants: %v", err)
+	}
+	list, err := config.ParseTenants(name, src, checks())
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	return putTenants(e, putParams{Tenants: list, DryRun: c.DryRun})
+}
+
+type putParams struct {
+	Tenants []config.Tenant `json:"tenants"`
+	New     bool            `json:"new"` // one that exists is an error
+	DryRun  bool            `json:"dry_run"`
+}
+
+// putResult lists ids.
+type putResult struct {
+	Added     []string `json:"added"`
+	Changed   []string `json:"changed"`
+	Unchanged []string `json:"unchanged"`
+	DryRun    bool     `json:"dry_run"`
+}
+
+func putTenants(e *env, p putParams) error {
+	res, err := call[putResult](e, "put_tenants", p, nil)
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		return printJSON(e.out, res)
+	}
+	if p.New {
+		fmt.Fprintf(e.out, "%s is added; give it a credential: %s\n", p.Tenants[0].ID, connectCommand(p.Tenants[0].ID, ""))
+		return nil
+	}
+	verb := map[bool]string{false: "", true: "would be "}[res.DryRun]
+	fmt.Fprintf(e.out, "%d %sadded, %d %schanged, %d are as they were\n", len(res.Added), verb, len(res.Changed), verb, len(res.Unchanged))
+	return nil
+}
+
+// opPutTenants adds and changes tenants: all of them, or none if one cannot be.
+func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putResult, error) {
+	res := putResult{Added: []string{}, Changed: []string{}, Unchanged: []string{}, DryRun: p.DryRun}
+	stored, err := a.store.Tenants(ctx)
+	if err != nil {
+		return res, err
+	}
+	bySite := map[string]string{}
+	for _, t := range stored {
+		bySite[t.SiteURL] = t.ID
+	}
+	var problems []error
+	var puts []collector.Tenant
+	for _, t := range p.Tenants {
+		if other, ok := bySite[t.Site]; ok && other != t.ID {
+			problems = append(problems, fmt.Errorf("tenant %s: its site %s is that of tenant %s; two tenants of one site would read everything twice", t.ID, t.Site, other))
+		}
+		now := collector.Tenant{ID: t.ID, Name: t.Name, SiteURL: t.Site, Deployment: t.Deployment, CloudID: t.CloudID, Paused: t.Paused, CreatedAt: a.out.now().UTC()}
+		i := slices.IndexFunc(stored, func(s collector.Tenant) bool { return s.ID == t.ID })
+		switch {
+		case i < 0:
+			res.Added = append(res.Added, t.ID)
+			puts = append(puts, now)
+			continue
+		case p.New:
+			problems = append(problems, fmt.Errorf("tenant %s exists already: look at it with sitedrift tenants show %s", t.ID, t.ID))
+		case deployment(stored[i]) != t.Deployment:
+			problems = append(problems, fmt.Errorf("tenant %s is a site on %s: a site that moved to %s is another tenant, with a history of its own", t.ID, deployment(stored[i]), t.Deployment))
+		}
+		now.CreatedAt = stored[i].CreatedAt
+		if now.CloudID == "" {
+			now.CloudID = stored[i].CloudID
+		}
+		now.Paused = now.Paused || stored[i].Paused
+		if now == stored[i] {
+			res.Unchanged = append(res.Unchanged, t.ID)
+			continue
+		}
+		res.Changed = append(res.Changed, t.ID)
+		puts = append(puts, now)
+	}
+	if len(problems) > 0 {
+		return res, &exitError{exitUsage, errors.Join(problems...)}
+	}
+	if p.DryRun {
+		return res, nil
+	}
+	for _, t := range puts {
+		if err := a.store.PutTenant(ctx, t); err != nil {
+			return res, err
+		}
+	}
+	for _, t := range p.Tenants {
+		if err := a.storeSchedules(ctx, t); err != nil {
+			return res, err
+		}
+	}
+	if a.warehouse != nil {
+		return res, a.expect(ctx)
+	}
+	return res, nil
+}
+
+type removeParams struct {
+	ID    string `json:"id"`
+	Erase bool   `json:"erase"`
+}
+
+type removed struct {
+	Tenant string `json:"tenant"`
+	Erased int64  `json:"erased_rows"` // -1: the rows were kept
+}
+
+func (c tenantsRemoveCmd) Run(e *env) error {
+	if !c.Yes {
+		what := "its credentials and schedules"
+		if c.Erase {
+			what += ", and all of its rows"
+		}
+		return usage("this erases tenant %s: %s; add --yes to do it", c.ID, what)
+	}
+	res, err := call[removed](e, "remove", removeParams{c.ID, c.Erase}, nil)
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		return printJSON(e.out, res)
+	}
+	fmt.Fprintf(e.out, "%s is removed, its credentials are erased\n", res.Tenant)
+	if c.Erase {
+		fmt.Fprintf(e.out, "%d rows were erased from the warehouse\n", res.Erased)
+	} else {
+		fmt.Fprintf(e.out, "its rows stay; to erase them, too: sitedrift tenants remove %s --erase --yes\n", res.Tenant)
+	}
+	return nil
+}
+
+// opRemove removes a tenant, credentials first. What is removed already can still
+// be erased. Whoever is in the configuration comes back with the next start, so
+// that one is refused.
+func opRemove(ctx context.Context, a *app, p removeParams, _ func(any)) (removed, error) {
+	res := removed{Tenant: p.ID, Erased: -1}
+	if _, ok := a.cfg.Tenant(p.ID); ok {
+		return res, usage("tenant %s is in the configuration, and would come back with the next start: take it out of %s first", p.ID, a.cfg.File)
+	}
+	stone, err := a.tombstone(ctx, p.ID)
+	if err != nil {
+		return res, err
+	}
+	if err := a.store.RemoveTenant(ctx, p.ID); err != nil && !errors.Is(err, state.ErrUnknownTenant) {
+		return res, err
+	}
+	if p.Erase {
+		if stone.Erased, err = a.warehouse.Erase(ctx, p.ID); err != nil {
+			return res, err
+		}
+		if err := a.store.ForgetHeads(ctx, p.ID); err != nil {
+			return res, err
+		}
+		res.Erased = stone.Erased
+	} else if a.warehouse != nil {
+		var gone []schemas.Expected
+		for _, d := range tables() {
+			gone = append(gone, schemas.Expected{Tenant: p.ID, Dataset: d.Name, Group: d.Group, Removed: true})
+		}
+		if err := a.warehouse.Expect(ctx, gone); err != nil {
+			return res, err
+		}
+	}
+	return res, a.store.PutTombstone(ctx, stone)
+}
+
+// tombstone is what stays of a tenant: of one that is there, or of one that was.
+func (a *app) tombstone(ctx context.Context, id string) (collector.Tombstone, error) {
+	t, err := a.store.Tenant(ctx, id)
+	if err == nil {
+		return collector.Tombstone{Tenant: t.ID, Name: t.Name, SiteURL: t.SiteURL, RemovedAt: a.out.now().UTC(), Erased: -1}, nil
+	}
+	if !errors.Is(err, state.ErrUnknownTenant) {
+		return collector.Tombstone{}, err
+	}
+	stones, serr := a.store.Tombstones(ctx)
+	if serr != nil {
+		return collector.Tombstone{}, serr
+	}
+	if i := slices.IndexFunc(stones, func(s collector.Tombstone) bool { return s.Tenant == id }); i >= 0 {
+		return stones[i], nil
+	}
+	return collector.Tombstone{}, unknownTenant(err)
+}

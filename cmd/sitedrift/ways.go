@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/confluence"
+	"github.com/sitedrift/sitedrift/collector/httpx"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// source opens what one run of a tenant reads from.
+func (a *app) source(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (collector.Source, error) {
+	s, err := a.openSource(ctx, t, scope)
+	if s == nil {
+		return nil, err
+	}
+	return s, err
+}
+
+// openSource makes a source of all credentials that the tenant has. It is a
+// *collector.ReadError when none of them can be used.
+func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (*confluence.Source, error) {
+	stored, err := a.store.TenantCredentials(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	exposed, err := a.store.Exposures(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
+	settings := confluence.Settings{
+		Tenant: t.ID, Deployment: t.Deployment, Site: siteID(t), Tables: scope, Now: a.out.now,
+		Open: func(dataset, section, credential string) bool {
+			for _, e := range exposed {
+				if e.Dataset == dataset && e.Section == section && e.Credential == credential {
+					return e.Open
+				}
+			}
+			return false
+		},
+	}
+	var refused *collector.ReadError
+	usable := false
+	for _, c := range stored {
+		w, err := a.way(ctx, t, c)
+		if err != nil {
+			return nil, err
+		}
+		usable = usable || w.Refused == nil
+		refused = cmp.Or(refused, w.Refused)
+		settings.Ways = append(settings.Ways, w)
+	}
+	switch {
+	case len(stored) == 0:
+		return nil, &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the tenant has no credential yet", Unlock: connectCommand(t.ID, ""), Err: collector.ErrNoCredential}
+	case !usable:
+		return nil, refused
+	}
+	return confluence.New(settings), nil
+}
+
+// siteID is what answers must be about.
+func siteID(t collector.Tenant) string {
+	if t.Deployment == schemas.DataCenter {
+		return t.SiteURL
+	}
+	return t.CloudID
+}
+
+// connectCommand is what a person runs to give a tenant a credential.
+func connectCommand(tenant, kind string) string {
+	if kind == "" || kind == schemas.Credential3LO {
+		return "sitedrift connect --tenant " + tenant
+	}
+	return "sitedrift connect --tenant " + tenant + " --kind " + kind
+}
+
+// way makes a credential ready to be used: a client that is pinned to the one
+// host that takes this kind of credential, so that no token ever goes elsewhere.
+func (a *app) way(ctx context.Context, t collector.Tenant, c collector.Credential) (confluence.Way, error) {
+	w := confluence.Way{Kind: c.Kind, Principal: principal(c), Scopes: c.Scopes}
+	if !scoped(c.Kind) {
+		w.Scopes = nil
+	}
+	again := connectCommand(t.ID, c.Kind)
+	if c.State == collector.CredentialNeedsReconsent {
+		w.Refused = &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the grant is dead: " + c.StateReason, Unlock: again, Err: oauth.ErrNeedsReconsent}
+		return w, nil
+	}
+	api := strings.TrimSuffix(a.cfg.Endpoints.API, "/")
+	base := t.SiteURL
+	switch c.Kind {
+	case schemas.Credential3LO, schemas.CredentialServiceAccount, schemas.CredentialScopedToken:
+		if t.CloudID == "" {
+			w.Refused = &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the site's cloud id is not known", Unlock: again}
+			return w, nil
+		}
+		base = api + "/ex/confluence/" + t.CloudID
+	case schemas.CredentialAdminKey:
+		base = api + "/admin"
+	}
+	access, err := a.access(c)
+	if err != nil {
+		return w, err
+	}
+	if _, _, err := access.Authorization(ctx); err != nil {
+		if !errors.As(err, &w.Refused) {
+			return w, err
+		}
+		return w, nil
+	}
+	if w.Client, err = a.client(t, c, base, access); err != nil {
+		return w, err
+	}
+	switch c.Kind {
+	case schemas.CredentialAPIToken:
+		w.GraphQL = &confluence.Gateway{Client: w.Client, Path: "/gateway/api/graphql"}
+	case schemas.Credential3LO:
+		gateway, err := a.client(t, c, api, access)
+		if err != nil {
+			return w, err
+		}
+		w.GraphQL = &confluence.Gateway{Client: gateway, Path: "/graphql"}
+	}
+	return w, nil
+}
+
+// client is pinned to base. The hourly points are those of the app: tokens of
+// people have limits of their own (Atlassian, "Rate limiting", Confluence Cloud).
+func (a *app) client(t collector.Tenant, c collector.Credential, base string, access *access) (*httpx.Client, error) {
+	o := httpx.Options{
+		Base: base, Auth: access, Tenant: t.ID,
+		Transport: a.tokens.Transport(c, a.transport), Limiter: a.limiter(t.ID), UserAgent: "sitedrift/" + version(),
+		Log: a.log.Named("http").With(zap.String("tenant", t.ID)), Now: a.out.now, Sleep: a.out.sleep,
+	}
+	if c.Kind == schemas.Credential3LO || c.Kind == schemas.CredentialServiceAccount {
+		o.Budget = a.budget
+	}
+	return httpx.New(o)
+}
+
+// scoped reports whether a kind of credential knows scopes.
+func scoped(kind string) bool {
+	switch kind {
+	case schemas.CredentialAPIToken, schemas.CredentialDCToken:
+		return false
+	default:
+		return true
+	}
+}
+
+// principal is who granted, or whose token it is. Where that is not known, each
+// consent counts as somebody else's: at worst an epoch starts for nothing.
+func principal(c collector.Credential) string {
+	if c.AccountID != "" {
+		return c.AccountID
+	}
+	if c.ClientID != "" && c.Kind == schemas.CredentialServiceAccount {
+		return c.ClientID
+	}
+	return "consent of " + c.ConsentedAt.UTC().Format(time.RFC3339Nano)
+}
