@@ -14,7 +14,7 @@ import (
 func testTenants(t *testing.T, s *state.Store) {
 	ctx := t.Context()
 	a := collector.Tenant{ID: "acme", Name: "Acme", SiteURL: "https://acme.example", Deployment: schemas.Cloud, CloudID: "c-1", CreatedAt: noon}
-	b := collector.Tenant{ID: "a-b.c_d", Name: `Ünï "quoted" 'name'`, SiteURL: "https://b.example", Paused: true, CreatedAt: noon.Add(time.Second)}
+	b := collector.Tenant{ID: "a-b.c_d", Name: `Ünï "quoted" 'name'`, SiteURL: "https://b.example", Deployment: schemas.Cloud, Paused: true, CreatedAt: noon.Add(time.Second)}
 	ok(t, s.PutTenant(ctx, a))
 	ok(t, s.PutTenant(ctx, b))
 	equal(t, "tenants", []collector.Tenant{b, a}, must[[]collector.Tenant](t)(s.Tenants(ctx)))
