@@ -3,6 +3,7 @@ package confluencetest
 import (
 	"encoding/json"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -128,7 +129,7 @@ func (c *call) tooManyEvents() bool {
 		return false
 	}
 	if !m.limits.NoRetryAfter {
-		c.w.Header().Set("Retry-After", strconv.Itoa(int(minute.Add(time.Minute).Sub(c.now)/time.Second)+1))
+		c.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(minute.Add(time.Minute).Sub(c.now).Seconds()))))
 	}
 	c.adminFail(http.StatusTooManyRequests, "Rate limit exceeded")
 	return true
