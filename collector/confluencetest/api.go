@@ -211,10 +211,11 @@ func (c *call) match(among []*route) (allowed string) {
 		object, same := "", true
 		var segments []string
 		for j, p := range rt.parts {
-			if name, suffix, ok := strings.Cut(p, "}"); ok && name[0] == '{' {
-				object, same = strings.CutSuffix(parts[j], suffix)
-				same = same && object != ""
-				segments = append(segments, object)
+			if p != "" && p[0] == '{' {
+				object, same = strings.CutSuffix(parts[j], p[strings.IndexByte(p, '}')+1:])
+				if same = same && object != ""; rt.style == styleAdmin {
+					segments = append(segments, object)
+				}
 			} else if p != parts[j] {
 				same = false
 			}

@@ -29,10 +29,16 @@ const firstPartyScope = "confluence:atlassian-external"
 
 func oauthRules() []oauthRule {
 	return []oauthRule{
-		{field: "sitePermissions"}, {field: "publicLinkSiteStatus"}, {field: "publicLinkSpacesByCriteria"}, {field: "publicLinksByCriteria"},
-		{field: "confluence_shareableLinkSiteConfig"}, {field: "confluence_externalCollaboratorsByCriteria"},
-		{field: "confluence.siteConfiguration", unexposed: true}, {field: "ecosystem.appsInstalledInContexts", unexposed: true},
-		{field: "ecosystem.appInstallationsByContext", unexposed: true}, {field: "tenantContexts", unexposed: true},
+		{field: "sitePermissions"},
+		{field: "publicLinkSiteStatus"},
+		{field: "publicLinkSpacesByCriteria"},
+		{field: "publicLinksByCriteria"},
+		{field: "confluence_shareableLinkSiteConfig"},
+		{field: "confluence_externalCollaboratorsByCriteria"},
+		{field: "confluence.siteConfiguration", unexposed: true},
+		{field: "ecosystem.appsInstalledInContexts", unexposed: true},
+		{field: "ecosystem.appInstallationsByContext", unexposed: true},
+		{field: "tenantContexts", unexposed: true},
 	}
 }
 

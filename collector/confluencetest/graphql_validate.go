@@ -88,8 +88,7 @@ func parseDocument(query string) (*ast.QueryDocument, *gqlError) {
 		return doc, nil
 	}
 	e := &gqlError{message: "Invalid syntax", classification: "InvalidSyntax"}
-	var g *gqlerror.Error
-	if errors.As(err, &g) {
+	if g, ok := errors.AsType[*gqlerror.Error](err); ok {
 		e.locations = g.Locations
 		e.message = "Invalid syntax : " + g.Message
 		if len(g.Locations) > 0 {

@@ -2,6 +2,7 @@ package confluencetest
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -111,9 +112,7 @@ func (s *Site) TouchActivity(accountID, product string, at time.Time) error {
 		c.Before = before
 	}
 	products := map[string]time.Time{}
-	for p, t := range s.posture.activity[accountID] {
-		products[p] = t
-	}
+	maps.Copy(products, s.posture.activity[accountID])
 	if delete(products, product); !at.IsZero() {
 		at = at.UTC().Truncate(time.Second)
 		products[product], c.After = at, at

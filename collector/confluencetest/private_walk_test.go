@@ -286,7 +286,7 @@ func (in *insider) readSecurity(p *confluencetest.Posture) {
 			}
 		}
 		PublicLinkSiteStatus               struct{ Status string }
-		Confluence_shareableLinkSiteConfig struct { //nolint:revive // the field's own name
+		Confluence_shareableLinkSiteConfig struct {
 			SiteConfigs []confluencetest.ShareableLink
 		}
 		TenantContexts []*struct{ CloudID, OrgID, HostName string }

@@ -71,12 +71,14 @@ func buildAdminRoutes() []route {
 		{name: v1 + "/domains", handle: (*call).listDomains, scopes: one(scopeAdminDomains), params: []string{"cursor"}},
 		{name: v1 + "/policies", handle: (*call).listPolicies, scopes: one(scopeAdminPolicies), params: []string{"cursor", "type"}},
 		{name: v1 + "/events", handle: (*call).listEvents, scopes: one(scopeAdminEvents), params: []string{
-			"cursor", "q", "from", "to", "action", "actor", "ip", "product", "location", "limit"}},
+			"cursor", "q", "from", "to", "action", "actor", "ip", "product", "location", "limit",
+		}},
 		{name: v1 + "/directory/users/{accountId}/last-active-dates", handle: (*call).lastActive, scopes: one(scopeAdminDirectories), params: []string{"cursor"}},
 		{name: v2 + "/directories", handle: (*call).listDirectories, scopes: one(scopeAdminDirectories), params: []string{"cursor", "limit"}},
 		{name: users + "/search", method: "POST", handle: (*call).searchOrganizationUsers, scopes: one(scopeAdminDirectories)},
 		{name: users + "/count", handle: (*call).countOrganizationUsers, scopes: one(scopeAdminDirectories), params: []string{
-			"accountIds", "directoryIds", "resourceIds", "groupIds", "mfaEnabled", "claimStatus", "status", "accountStatus", "membershipStatus", "roleIds", "searchTerm", "emailDomains"}},
+			"accountIds", "directoryIds", "resourceIds", "groupIds", "mfaEnabled", "claimStatus", "status", "accountStatus", "membershipStatus", "roleIds", "searchTerm", "emailDomains",
+		}},
 		{name: v2 + "/workspaces", method: "POST", handle: (*call).listWorkspaces, scopes: one(scopeAdminWorkspaces)},
 	}
 }

@@ -55,7 +55,7 @@ func (s *Site) plugins() []plugin {
 
 // accepts tells whether the request names one of the media types.
 func (c *call) accepts(types ...string) bool {
-	for _, part := range strings.Split(strings.Join(c.r.Header.Values("Accept"), ","), ",") {
+	for part := range strings.SplitSeq(strings.Join(c.r.Header.Values("Accept"), ","), ",") {
 		if kind, _, err := mime.ParseMediaType(part); err == nil && slices.Contains(types, kind) {
 			return true
 		}
