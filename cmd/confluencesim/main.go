@@ -65,12 +65,16 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	}
 	centers := addCenters(srv, o)
 	app := srv.AddApp(confluencetest.App{Name: "sitedrift", RedirectURIs: []string{o.Callback}, Scopes: confluencetest.AllScopes()})
+	org := srv.AddOrganization(confluencetest.OrganizationSettings{Name: "Simulated", Sites: siteNames(srv), Events: 60})
+	secrets := map[string]any{
+		"Token": srv.AddToken(confluencetest.APIToken{}), "Organization": org, "Key": org.AddAdminKey(confluencetest.AdminScopes(), time.Time{}).Key,
+	}
 	newPanel(srv, app).serve()
 	if err := srv.StartOn(o.Listen); err != nil {
 		return err
 	}
 	defer srv.Close()
-	if err := explain.Execute(out, map[string]any{"Server": srv, "App": app, "Callback": o.Callback, "Centers": centers}); err != nil {
+	if err := explain.Execute(out, map[string]any{"Server": srv, "App": app, "Callback": o.Callback, "Centers": centers, "Secrets": secrets}); err != nil {
 		return fmt.Errorf("print the configuration: %w", err)
 	}
 	tick := time.NewTicker(time.Second)
@@ -83,6 +87,14 @@ func run(ctx context.Context, o options, out io.Writer) error {
 			live(srv, o, now)
 		}
 	}
+}
+
+func siteNames(srv *confluencetest.Server) []string {
+	var names []string
+	for _, s := range srv.Sites() {
+		names = append(names, s.Name())
+	}
+	return names
 }
 
 // center is a Data Center site with credentials for it.
@@ -135,6 +147,10 @@ tenants:
   - id: {{.Name}}
     site: {{.URL}}
     cloud_id: {{.CloudID}}
+{{- end}}
+{{- with .Secrets}}
+# An administrator's API token for the sites' own hosts: {{.Token.Email}} {{.Token.Token}}
+# Organization {{.Organization.ID}} owns all sites; its key: {{.Key}}
 {{- end}}
 {{- range .Centers}}
 # Data Center site {{.Site.Name}}: {{.Site.URL}}

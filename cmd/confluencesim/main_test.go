@@ -38,6 +38,27 @@ func TestPlay(t *testing.T) {
 		t.Fatalf("the printed configuration is incomplete:\n%s", &printed)
 	}
 	base := found[1]
+	token := regexp.MustCompile(`# An administrator's API token for the sites' own hosts: (\S+) (ATATT\w+)\n# Organization (\S+) owns all sites; its key: (ATCTT\S+)\n`).FindStringSubmatch(printed.String())
+	if token == nil {
+		t.Fatalf("the API token and the organization's key are not told of:\n%s", &printed)
+	}
+	for path, auth := range map[string]func(*http.Request){
+		"/site/acme/wiki/rest/license/1.0/license/userCount": func(r *http.Request) { r.SetBasicAuth(token[1], token[2]) },
+		"/api/admin/v1/orgs/" + token[3]:                     func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token[4]) },
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		auth(req)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s answers %d to what was printed", path, resp.StatusCode)
+		}
+	}
 	center := regexp.MustCompile(`# Data Center site intra2: (http\S+/dc/intra2/confluence)\n#   personal access token: (\w+)\n#   OAuth 2\.0: client id \w+, secret \w+\n`).FindStringSubmatch(printed.String())
 	if center == nil {
 		t.Fatalf("the second Data Center site is not told of:\n%s", &printed)

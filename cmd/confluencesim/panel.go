@@ -59,6 +59,15 @@ func buttons() []button {
 		return func(s *confluencetest.Site) error { s.Fail(f); return nil }
 	}
 	return []button{
+		{"anonymous", "Let anybody use the site", func(s *confluencetest.Site) error {
+			s.SetAnonymousAccess(confluencetest.SiteOperation{Operation: "USE_CONFLUENCE", Target: "APPLICATION"})
+			return nil
+		}},
+		{"app", "Install an app", func(s *confluencetest.Site) error { s.InstallApp(confluencetest.InstalledApp{}); return nil }},
+		{"link", "Share a page with strangers", withSpace(func(s *confluencetest.Site, id string) error {
+			_, err := s.EnablePublicLink(id, confluencetest.PublicLink{})
+			return err
+		})},
 		{"delete", "Delete a space", withSpace((*confluencetest.Site).RemoveSpace)},
 		{"hide", "Hide a space", withSpace((*confluencetest.Site).HideSpace)},
 		{"open", "Open a space to everybody", withSpace(func(s *confluencetest.Site, id string) error {
@@ -157,7 +166,7 @@ var page = template.Must(template.New("panel").Parse(`<!doctype html>
 {{range .Sites}}{{$site := .Name}}<section class="card"><h2>{{.Name}}</h2>
 <p class="soft"><code>{{.CloudID}}</code></p>
 <dl><dt>spaces</dt><dd>{{.Counts.Spaces}}</dd><dt>permissions</dt><dd>{{.Counts.Permissions}}</dd><dt>groups</dt><dd>{{.Counts.Groups}}, {{.Counts.Members}} memberships</dd>
-<dt>users</dt><dd>{{.Counts.AllUsers}}, {{.Counts.External}} external</dd><dt>API calls</dt><dd>{{.APICalls}} ({{.PointsUsed}} points)</dd></dl>
+<dt>users</dt><dd>{{.Counts.AllUsers}}, {{.Counts.External}} external</dd><dt>API calls</dt><dd>{{.APICalls}} ({{.PointsUsed}} points), {{.SiteCalls}} on its own host</dd></dl>
 {{range $.Buttons}}<form method="post" action="/press"><input type="hidden" name="on" value="{{$site}}"><button name="what" value="{{.Name}}">{{.Label}}</button></form>{{end}}
 {{range .Recent}}<p class="soft">{{.}}</p>{{end}}
 </section>{{end}}

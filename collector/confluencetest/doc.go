@@ -17,6 +17,10 @@
 //   - [Site] is one Confluence site. It is generated from a seed, changed by its
 //     mutation methods or by a scheduled history, and every applied change is in
 //     [Site.Log].
+//     What OAuth tokens read of it is [Site.Truth]. [Site.Posture] is what only an
+//     administrator's API token reads on the site's own host: the GraphQL gateway,
+//     the plugin manager, the licence.
+//   - [Organization] owns sites and answers below /api/admin to keys of its own.
 //   - [DataCenter] is one Confluence Data Center installation below /dc/{name},
 //     with its own users, tokens and authorization server.
 //   - [App], [Person] and [Grant] are the OAuth side; [Server.Family] tells a test
