@@ -155,7 +155,8 @@ func (c *call) listPermissions() {
 			return
 		}
 		principals, operations, rows := s.principals.encoded, s.operations.encoded, sp.rows
-		c.sendList(listing{total: len(rows), points: 2,
+		c.sendList(listing{
+			total: len(rows), points: 2,
 			key: func(i int) int64 { return rows[i].id },
 			put: func(b []byte, i int) ([]byte, bool) {
 				r := &rows[i]
@@ -163,7 +164,8 @@ func (c *call) listPermissions() {
 				b = append(append(b, `,"principal":`...), principals[r.principal]...)
 				b = append(append(b, `,"operation":`...), operations[r.operation]...)
 				return append(b, '}'), true
-			}})
+			},
+		})
 	})
 }
 

@@ -46,63 +46,82 @@ func TestFaultsOfAnswers(t *testing.T) {
 		fault confluencetest.Fault
 		check func(*testing.T, *confluencetest.Server, page, error)
 	}{
-		{confluencetest.Fault{Kind: confluencetest.FaultStatus, Status: 503, Body: "exactly this", Header: http.Header{"Content-Type": {"text/plain"}}},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultStatus, Status: 503, Body: "exactly this", Header: http.Header{"Content-Type": {"text/plain"}}},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 503 || string(p.body) != "exactly this" || p.header.Get("Content-Type") != "text/plain" {
 					t.Errorf("%d %q %v", p.status, p.body, p.header)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultRateLimited, RetryAfter: "2026-03-02T10:00Z", Reason: "confluence-burst-based"},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultRateLimited, RetryAfter: "2026-03-02T10:00Z", Reason: "confluence-burst-based"},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 429 || p.header.Get("Retry-After") != "2026-03-02T10:00Z" || p.header.Get("RateLimit-Reason") != "confluence-burst-based" {
 					t.Errorf("%d %v", p.status, p.header)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultRateLimited},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultRateLimited},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if _, has := p.header["Retry-After"]; p.status != 429 || has {
 					t.Errorf("%d %v", p.status, p.header)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultReset},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultReset},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 200 || !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) || len(p.body) == 0 {
 					t.Errorf("%d, %d bytes, %v", p.status, len(p.body), err)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultTruncated},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultTruncated},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 200 || err != nil || json.Valid(p.body) || len(p.body) == 0 {
 					t.Errorf("%d, %v, %q", p.status, err, p.body)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultHTML},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultHTML},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 200 || !strings.HasPrefix(p.header.Get("Content-Type"), "text/html") {
 					t.Errorf("%d %v", p.status, p.header)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultEmptyBody},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultEmptyBody},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 200 || err != nil || len(p.body) != 0 {
 					t.Errorf("%d, %v, %q", p.status, err, p.body)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultCursorExpired},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultCursorExpired},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 400 || !strings.Contains(string(p.body), "cursor") {
 					t.Errorf("%d %q", p.status, p.body)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultClockSkew, Skew: -3 * time.Hour},
-			func(t *testing.T, srv *confluencetest.Server, p page, err error) {
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultClockSkew, Skew: -3 * time.Hour},
+			func(t *testing.T, srv *confluencetest.Server, p page, _ error) {
 				at, err := http.ParseTime(p.header.Get("Date"))
 				if off := srv.Now().Sub(at); err != nil || p.status != 200 || off < 2*time.Hour || off > 4*time.Hour {
 					t.Errorf("%d, date %v, %v", p.status, at, err)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultRedirect},
-			func(t *testing.T, srv *confluencetest.Server, p page, err error) {
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultRedirect},
+			func(t *testing.T, srv *confluencetest.Server, p page, _ error) {
 				if p.status != 302 || !strings.HasPrefix(p.header.Get("Location"), srv.TrapURL()+"/") {
 					t.Errorf("%d %v", p.status, p.header)
 				}
@@ -120,19 +139,24 @@ func TestFaultsOfAnswers(t *testing.T) {
 				if got := srv.Trapped(); len(got) != 1 || !got[0].Authorization {
 					t.Errorf("the trap recorded %+v", got)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultForeignNextLink},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultForeignNextLink},
 			func(t *testing.T, srv *confluencetest.Server, p page, err error) {
 				if next := nextOf(t, p); !strings.HasPrefix(next, srv.TrapURL()+"/wiki/api/v2/") {
 					t.Errorf("next link %q", next)
 				}
-			}},
-		{confluencetest.Fault{Kind: confluencetest.FaultSlow, Delay: time.Millisecond},
+			},
+		},
+		{
+			confluencetest.Fault{Kind: confluencetest.FaultSlow, Delay: time.Millisecond},
 			func(t *testing.T, _ *confluencetest.Server, p page, err error) {
 				if p.status != 200 || err != nil {
 					t.Errorf("%d, %v", p.status, err)
 				}
-			}},
+			},
+		},
 	} {
 		t.Run(string(tt.fault.Kind), func(t *testing.T) {
 			srv, site, w, path := faulty(t)

@@ -33,8 +33,10 @@ func (s *Site) generate(collector Person, start time.Time) {
 
 func (s *Site) generateUsers(r random, collector Person) {
 	s.userByID = make(map[string]*user, s.settings.Users)
-	s.putUser(User{AccountID: collector.AccountID, AccountType: "atlassian", AccountStatus: "active", Email: collector.Email,
-		DisplayName: collector.Name, PublicName: collector.Name, TimeZone: "Etc/UTC", External: new(false)})
+	s.putUser(User{
+		AccountID: collector.AccountID, AccountType: "atlassian", AccountStatus: "active", Email: collector.Email,
+		DisplayName: collector.Name, PublicName: collector.Name, TimeZone: "Etc/UTC", External: new(false),
+	})
 	nasty := nastyUserNames()
 	for i := 1; i < s.settings.Users; i++ {
 		u := s.newUser(r, i)
@@ -187,7 +189,7 @@ func (s *Site) generateSpaces(r random, start time.Time) {
 		if i == n/3 && id < beyondFloat-4 {
 			id = beyondFloat - 3 // from here on, ids differ by one and cross 2^53
 		}
-		id += 1
+		id++
 		if id < beyondFloat-3 {
 			id += int64(r.IntN(65536))
 		}

@@ -44,10 +44,26 @@ func nastyUserNames() []string {
 // file knows them.
 func standardOperations() [][2]string {
 	return [][2]string{
-		{"read", "space"}, {"create", "page"}, {"create", "blogpost"}, {"create", "comment"}, {"create", "attachment"},
-		{"delete", "page"}, {"delete", "blogpost"}, {"delete", "comment"}, {"delete", "attachment"}, {"delete", "space"},
-		{"export", "space"}, {"administer", "space"}, {"archive", "page"}, {"restrict_content", "space"}, {"update", "page"},
-		{"copy", "page"}, {"move", "page"}, {"purge", "page"}, {"restore", "page"}, {"purge_version", "attachment"},
+		{"read", "space"},
+		{"create", "page"},
+		{"create", "blogpost"},
+		{"create", "comment"},
+		{"create", "attachment"},
+		{"delete", "page"},
+		{"delete", "blogpost"},
+		{"delete", "comment"},
+		{"delete", "attachment"},
+		{"delete", "space"},
+		{"export", "space"},
+		{"administer", "space"},
+		{"archive", "page"},
+		{"restrict_content", "space"},
+		{"update", "page"},
+		{"copy", "page"},
+		{"move", "page"},
+		{"purge", "page"},
+		{"restore", "page"},
+		{"purge_version", "attachment"},
 	}
 }
 

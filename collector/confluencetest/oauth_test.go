@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,9 +64,7 @@ func (c *client) post(contentType, body string) tokenAnswer {
 func (c *client) call(fields map[string]string) tokenAnswer {
 	c.t.Helper()
 	all := map[string]string{"client_id": c.app.ClientID, "client_secret": c.app.ClientSecret}
-	for k, v := range fields {
-		all[k] = v
-	}
+	maps.Copy(all, fields)
 	b, err := json.Marshal(all)
 	if err != nil {
 		c.t.Fatal(err)
@@ -484,12 +483,11 @@ func TestConsent(t *testing.T) {
 func TestUnknownThingsAreErrors(t *testing.T) {
 	srv := confluencetest.New(confluencetest.Settings{})
 	site := srv.AddSite(confluencetest.SiteSettings{})
-	var missing *confluencetest.NotFoundError
 	for what, err := range map[string]error{
 		"space": site.RemoveSpace("1"), "permission": site.RemovePermission(site.Truth().Spaces[0].ID, "1"),
 		"group": site.RemoveGroup("x"), "user": site.RenameUser("x", "y"), "member": site.RemoveMember(site.Truth().Groups[0].ID, "x"),
 	} {
-		if !errors.As(err, &missing) {
+		if _, missing := errors.AsType[*confluencetest.NotFoundError](err); !missing {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

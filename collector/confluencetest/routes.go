@@ -41,15 +41,19 @@ func buildRoutes() []route {
 	users := either([]string{scopeClassicUser}, []string{scopeDetails})
 	list := []route{
 		{name: v2 + "/spaces", handle: (*call).listSpaces, scopes: one(scopeSpace), params: []string{
-			"ids", "keys", "type", "status", "labels", "favorited-by", "not-favorited-by", "sort", "description-format", "include-icon", "cursor", "limit"}},
+			"ids", "keys", "type", "status", "labels", "favorited-by", "not-favorited-by", "sort", "description-format", "include-icon", "cursor", "limit",
+		}},
 		{name: v2 + "/spaces/{id}", handle: (*call).getSpace, scopes: one(scopeSpace), params: []string{
-			"description-format", "include-icon", "include-operations", "include-properties", "include-permissions", "include-role-assignments", "include-labels"}},
+			"description-format", "include-icon", "include-operations", "include-properties", "include-permissions", "include-role-assignments", "include-labels",
+		}},
 		{name: v2 + "/spaces/{id}/permissions", handle: (*call).listPermissions, scopes: one(scopeSpace), params: []string{"cursor", "limit"}},
 		{name: v2 + "/spaces/{id}/role-assignments", handle: (*call).listAssignments, scopes: one(scopeSpacePerm), params: []string{
-			"role-id", "role-type", "principal-id", "principal-type", "cursor", "limit"}},
+			"role-id", "role-type", "principal-id", "principal-type", "cursor", "limit",
+		}},
 		{name: v2 + "/space-role-mode", handle: (*call).getRoleMode, scopes: one(scopeConfiguration)},
 		{name: v2 + "/space-roles", handle: (*call).listRoles, scopes: one(scopeSpacePerm), params: []string{
-			"space-id", "role-type", "principal-id", "principal-type", "cursor", "limit"}},
+			"space-id", "role-type", "principal-id", "principal-type", "cursor", "limit",
+		}},
 		{name: v2 + "/space-permissions", handle: (*call).listCatalogue, scopes: one(scopeSpacePerm), params: []string{"cursor", "limit"}},
 		{name: v2 + "/classification-levels", handle: (*call).listLevels, scopes: one(scopeConfiguration)},
 		{name: v2 + "/data-policies/metadata", handle: (*call).getPolicyMetadata, scopes: one(scopeConfiguration)},
@@ -58,8 +62,10 @@ func buildRoutes() []route {
 
 		{name: v1 + "/group", v1: true, handle: (*call).listGroups, scopes: groups, params: []string{"start", "limit", "accessType"}},
 		{name: v1 + "/group/by-id", v1: true, handle: (*call).getGroup, scopes: groups, params: []string{"id"}},
-		{name: v1 + "/group/{groupId}/membersByGroupId", v1: true, handle: (*call).listMembers,
-			scopes: either([]string{scopeClassicGroups}, []string{scopeGroup, scopeUser}), params: []string{"start", "limit", "shouldReturnTotalSize", "expand"}},
+		{
+			name: v1 + "/group/{groupId}/membersByGroupId", v1: true, handle: (*call).listMembers,
+			scopes: either([]string{scopeClassicGroups}, []string{scopeGroup, scopeUser}), params: []string{"start", "limit", "shouldReturnTotalSize", "expand"},
+		},
 		{name: v1 + "/user", v1: true, handle: (*call).getUser, scopes: users, params: []string{"accountId", "expand"}},
 		{name: v1 + "/user/current", v1: true, handle: (*call).getCurrentUser, scopes: users, params: []string{"expand"}},
 		{name: v1 + "/search/user", v1: true, handle: (*call).searchUsers, scopes: one(scopeDetails), params: []string{"cql", "start", "limit", "expand", "sitePermissionTypeFilter"}},
