@@ -366,6 +366,20 @@ func TestConsentAgainRevivesATenant(t *testing.T) {
 	w.alive()
 }
 
+func TestAuthorizerNeverGivesTheGrantBefore(t *testing.T) {
+	w := newWorld(t)
+	w.connect(tenant)
+	tokens := w.process()
+	before, _ := header(t, w.authorizer(tokens, w.row()))
+	w.connect(tenant) // by another process: this one holds the former token
+	if h, _ := header(t, tokens.Source(tenant, kind)); h != before {
+		t.Fatal("the store is read for each request")
+	}
+	if h, g := header(t, w.authorizer(tokens, w.row())); h == before || g != 2 {
+		t.Errorf("an authorizer of the new grant gives a token of generation %d", g)
+	}
+}
+
 func TestUnreadableAccountDoesNotLoseTheGrant(t *testing.T) {
 	w := newWorld(t)
 	w.site.Fail(confluencetest.Fault{Kind: confluencetest.FaultStatus, Endpoint: "/user/current", Status: 500})

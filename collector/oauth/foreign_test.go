@@ -325,6 +325,9 @@ func TestForeignServerAsDataCenter(t *testing.T) {
 	if _, refresh := f.stored(); refresh == used || len(f.wire.refreshes()) != 1 {
 		t.Fatalf("%d refreshes", len(f.wire.refreshes()))
 	}
+	if diff := cmp.Diff([]string{"ADMIN", "READ", "WRITE"}, f.row().Scopes); diff != "" {
+		t.Error("after a refresh whose answer names the scope:", diff)
+	}
 	direct, err := httpx.New(httpx.Options{Base: f.DataCenter, Auth: httpx.Bearer(strings.TrimPrefix(dead, "Bearer ")), Transport: f.wire, MaxTries: 1})
 	if err != nil {
 		t.Fatal(err)

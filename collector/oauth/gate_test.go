@@ -62,14 +62,17 @@ func TestRefreshWaitsForCallsInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	free := sync.OnceFunc(func() { close(release) })
 	var group sync.WaitGroup
 	defer group.Wait()
+	defer free()
 	group.Go(func() {
 		if err := read(t.Context(), client); err != nil {
 			t.Errorf("the call in flight: %v", err)
 		}
 	})
 	<-arrived
+	old, _ := header(t, auth)
 	w.clock.Advance(115 * time.Minute) // time for a refresh
 	refreshed := make(chan error, 1)
 	go func() {
@@ -92,7 +95,25 @@ func TestRefreshWaitsForCallsInFlight(t *testing.T) {
 	if n := len(w.wire.refreshes()); n != 0 {
 		t.Fatalf("%d refreshes while a call is in flight", n)
 	}
-	close(release)
+	// One that got its header before all this is sent with the new token.
+	group.Go(func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.dc.URL()+"/rest/api/space", nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header.Set("Authorization", old)
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _ = resp.Body.Close(); resp.StatusCode != http.StatusOK || req.Header.Get("Authorization") != old {
+			t.Errorf("a call that waited: %d, or its request was changed", resp.StatusCode)
+		}
+	})
+	time.Sleep(20 * time.Millisecond) // let it reach the gate
+	free()
 	if err := <-refreshed; w.heard(err) != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +208,40 @@ func TestGateOpensAfterAFailedRefresh(t *testing.T) {
 		w.clock.Advance(2 * time.Minute) // the lease ends
 	}
 	w.mustToken(w.dcProcess())
+	w.alive()
+}
+
+// While another process refreshes, this one's calls go on: they are refused at
+// worst, and sent once more.
+func TestGateIsOpenWhileAnotherProcessRefreshes(t *testing.T) {
+	w := newDCWorld(t)
+	w.connectDC()
+	row := w.row()
+	if _, ok, err := w.store.ClaimRefresh(t.Context(), tenant, dcKind, "another", w.clock.Now(), w.clock.Now().Add(time.Minute)); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	waits := 0
+	tokens := w.dcProcess()
+	tokens.Sleep = func(ctx context.Context, d time.Duration) error {
+		if waits++; waits == 1 {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.dc.URL()+"/rest/api/space", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := tokens.Transport(row, w.wire).RoundTrip(req)
+			if err != nil {
+				t.Errorf("a call while another process refreshes: %v", err)
+				return err
+			}
+			_ = resp.Body.Close()
+		}
+		return w.clock.Sleep(ctx, d)
+	}
+	if err := tokens.Refused(t.Context(), tenant, dcKind, row.Generation); w.heard(err) != nil || waits == 0 {
+		t.Errorf("%d waits, %v", waits, err)
+	}
 	w.alive()
 }
 

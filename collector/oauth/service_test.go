@@ -201,6 +201,11 @@ func TestReplacedServiceAccountIsTakenUp(t *testing.T) {
 	if h, n := header(t, authB); h == before || n>>32 != second.Generation {
 		t.Errorf("after a refusal: number %d", n)
 	}
+	third := w.keep(a, oauth.Static{Kind: serviceKind, ClientID: w.app.ClientID, Secret: vault.NewSecret(w.app.ClientSecret)})
+	w.clock.Advance(30 * time.Second)
+	if _, n := header(t, authB); n>>32 != third.Generation {
+		t.Errorf("after 30 s: number %d", n)
+	}
 }
 
 func TestServiceAccountAndShutdown(t *testing.T) {
