@@ -13,7 +13,9 @@ import (
 // Each such change after the first is an event too.
 func (d *reading) report(held bool) (rows []schemas.Coverage, events []schemas.Change) {
 	now := map[string]*ReadError{}
-	maps.Copy(now, d.coverage)
+	if !d.table.Append { // its partitions are days, and too many to tell of each
+		maps.Copy(now, d.coverage)
+	}
 	for p := range d.left {
 		now[p] = &ReadError{State: schemas.CoverageGone, Evidence: "its entry left the complete list of " + d.table.Parent}
 	}
@@ -62,7 +64,7 @@ func (d *reading) coverageChange(before, now schemas.Coverage) schemas.Change {
 // read completely for the first time.
 func (d *reading) baselineChanges(rows uint64) []schemas.Change {
 	var all []schemas.Change
-	if d.epochStart && d.readAny() {
+	if d.epochStart && d.readAny() && !d.table.Append {
 		c := d.change(schemas.ChangeBaseline, schemas.Whole)
 		c.EntityKey, c.EntityName = d.table.Name, d.table.Name
 		c.After = countsJSON(map[string]any{

@@ -40,6 +40,9 @@ type scripted struct{ step int }
 
 func (s scripted) Fingerprint(*schemas.Dataset) string  { return "scripted" }
 func (s scripted) Stats() collector.SourceStats         { return collector.SourceStats{} }
+func (s scripted) Resume(*schemas.Dataset, string)      {}
+func (s scripted) Cursor(*schemas.Dataset) string       { return "" }
+func (s scripted) Reach(*schemas.Dataset) error         { return nil }
 func (s scripted) Partitions(*schemas.Dataset) []string { return []string{"s1", "s2"} }
 func (s scripted) Witness(context.Context, *schemas.Dataset, string) error {
 	return nil

@@ -61,11 +61,11 @@ func (w *worker) partition(ctx context.Context, p string, base *diff.Baseline) e
 	newParent := d.parent != nil && d.parent.isNew(p)
 	never := !newParent && d.neverComplete(p)
 	var t partitionDelta
-	refusal, err := w.read(ctx, p, base, d.epochStart || never && base.Len() == 0, &t)
+	refusal, err := w.read(ctx, p, base, d.epochStart || never && base.Len() == 0 || d.table.Append, &t)
 	if err != nil {
 		return err
 	}
-	if refusal == nil && t.read == 0 && base.Len() >= emptyWitness {
+	if refusal == nil && t.read == 0 && base.Len() >= emptyWitness && !d.table.Append {
 		// Invariant 1: so many rows do not go at once without a second look and a witness.
 		if refusal, err = w.read(ctx, p, base, d.epochStart, &t); err != nil {
 			return err
@@ -76,12 +76,12 @@ func (w *worker) partition(ctx context.Context, p string, base *diff.Baseline) e
 			}
 		}
 	}
-	if refusal == nil { // Invariant 1: only a complete partition yields removals
+	if refusal == nil && !d.table.Append { // Invariant 1: only a complete partition yields removals
 		for key, row := range base.Missing() {
 			w.end(p, key, row, d.table.Hides || d.epochStart, d.epochStart, &t)
 		}
 	}
-	quiet := !d.epochStart && never && (refusal == nil || base.Len() == 0)
+	quiet := !d.epochStart && !d.table.Append && never && (refusal == nil || base.Len() == 0)
 	if quiet {
 		w.local.Reset()
 	} else {

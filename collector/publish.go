@@ -165,7 +165,17 @@ func (d *reading) next(held bool, observed time.Time) Head {
 	h.Epoch, h.Fingerprint, h.Version, h.ReadStart = d.epoch(), d.fingerprint, d.table.Version, d.run.started
 	h.Rows = uint64(int64(h.Rows) + d.counts.Added - d.counts.Removed - d.counts.Vanished)
 	h.Digest = d.digest
+	h.Cursor = d.cursor()
 	return h
+}
+
+// cursor is where an append-only dataset goes on: after a gap, where it stopped
+// before.
+func (d *reading) cursor() string {
+	if !d.table.Append || d.state != nil {
+		return d.head.Cursor
+	}
+	return d.run.source.Cursor(d.table)
 }
 
 // stays is the head of a dataset of which there is nothing to store, or, in a
@@ -176,6 +186,7 @@ func (d *reading) stays(held bool) Head {
 	h.Mismatches = 0
 	if !held && d.readAny() && !d.epochStart {
 		h.ReadStart = d.run.started
+		h.Cursor = d.cursor()
 	}
 	return h
 }

@@ -86,6 +86,13 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 		d.state = &ReadError{State: d.parent.state.State, Evidence: "the list of " + table.Parent + " could not be read: " + d.parent.state.Evidence, Unlock: d.parent.state.Unlock}
 		return d, nil
 	}
+	if refusal, err := asRefusal(r.source.Reach(table)); err != nil || refusal != nil {
+		d.state = refusal
+		return d, err
+	}
+	if table.Append {
+		r.source.Resume(table, d.head.Cursor)
+	}
 	d.fingerprint = r.source.Fingerprint(table)
 	switch {
 	case d.head.Epoch == 0:
@@ -111,8 +118,10 @@ func (d *reading) partitions() (listed []string, all bool) {
 	switch {
 	case d.parent != nil:
 		return d.run.source.Partitions(d.table), d.parent.state == nil
+	case d.table.Append:
+		return d.run.source.Partitions(d.table), false
 	case len(d.table.Sections) > 0:
-		return d.table.Sections, true
+		return d.run.source.Partitions(d.table), true
 	default:
 		return []string{schemas.Whole}, true
 	}
@@ -162,6 +171,12 @@ func (d *reading) readRanges(ctx context.Context) error {
 	}
 	slices.SortFunc(known, func(a, b schemas.PartitionSize) int { return cmp.Compare(a.Partition, b.Partition) })
 	listed, all := d.partitions()
+	if d.table.Append { // what came before these days is not looked at again
+		known = nil
+		for _, day := range slices.Compact(slices.Sorted(slices.Values(listed))) {
+			known = append(known, schemas.PartitionSize{Partition: day})
+		}
+	}
 	d.run.progress(d.table.Name, 0, len(listed))
 	if all && d.parent != nil {
 		here := map[string]bool{schemas.Whole: true}
@@ -186,7 +201,7 @@ func (d *reading) readRanges(ctx context.Context) error {
 // how its rows are spread; a small one is read in one stretch, and coverage
 // names its partitions already.
 func (d *reading) known(ctx context.Context) ([]schemas.PartitionSize, error) {
-	if d.head.Rows == 0 {
+	if d.head.Rows == 0 || d.table.Append {
 		return nil, nil
 	}
 	if d.head.Rows <= d.run.RangeKeys {
@@ -289,7 +304,7 @@ func (d *reading) baselines(ctx context.Context, known []schemas.PartitionSize) 
 // mismatch reports whether the warehouse returned another baseline than the
 // ledger committed: a stale or half-written read, or a restored backup.
 func (d *reading) mismatch() bool {
-	return d.touchedSite() && (d.baseRows != d.head.Rows || d.baseDigest != d.head.Digest)
+	return d.touchedSite() && !d.table.Append && (d.baseRows != d.head.Rows || d.baseDigest != d.head.Digest)
 }
 
 // touchedSite reports whether the dataset was read at all.

@@ -20,14 +20,24 @@ type Source interface {
 	// dataset declares. Two readings under different fingerprints are not
 	// compared as if they were one.
 	Fingerprint(table *schemas.Dataset) string
+	// Reach is nil when at least a part of the dataset can be asked for with what
+	// the run knows by now; else a *ReadError, and no part of it is read.
+	Reach(table *schemas.Dataset) error
 	// Partitions lists the partitions of a dataset that has a parent, from the
-	// parent's reading in this run. It is complete if the parent's was.
+	// parent's reading in this run, which are complete if that was; or the
+	// sections of a dataset that has such.
 	Partitions(table *schemas.Dataset) []string
 	// Read reads one partition and hands its rows to yield page by page; yield's
 	// error ends it and is returned. It returns nil only when it is sure that
 	// every row has been handed over; a *ReadError says what is missing
 	// otherwise. Rows handed over before an error are true all the same.
 	Read(ctx context.Context, table *schemas.Dataset, partition string, yield func(Page) error) error
+	// Resume tells where the last complete reading of an append-only dataset
+	// ended, as Cursor said then; empty: it was never read. It is called before
+	// Partitions, which lists the days to read from there.
+	Resume(table *schemas.Dataset, cursor string)
+	// Cursor is where the next reading goes on, if this one was complete.
+	Cursor(table *schemas.Dataset) string
 	// Witness asks for the partition's parent by id (for the whole site when
 	// the dataset is one whole). nil means that it answers, so that an empty
 	// reading is believable (Invariant 1).

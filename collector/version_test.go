@@ -40,6 +40,9 @@ type shelf struct {
 
 func (s shelf) Fingerprint(*schemas.Dataset) string                     { return "shelf" }
 func (s shelf) Stats() collector.SourceStats                            { return collector.SourceStats{} }
+func (s shelf) Reach(*schemas.Dataset) error                            { return nil }
+func (s shelf) Resume(*schemas.Dataset, string)                         {}
+func (s shelf) Cursor(*schemas.Dataset) string                          { return "" }
 func (s shelf) Partitions(*schemas.Dataset) []string                    { return nil }
 func (s shelf) Witness(context.Context, *schemas.Dataset, string) error { return nil }
 func (s shelf) Read(_ context.Context, _ *schemas.Dataset, _ string, yield func(collector.Page) error) error {

@@ -51,6 +51,11 @@ type Table[R any] struct {
 	// out_of_view, and its change is called vanished (Invariant 12).
 	Hides bool
 
+	// Append says that entities only ever come: they are neither compared nor
+	// removed, and told of in no change. The partitions are days, of which a run
+	// reads the last few, from where the one before ended.
+	Append bool
+
 	Sources    []Access
 	Severities []Severity
 	Examples   []Example
@@ -68,7 +73,7 @@ type Dataset struct {
 	Sections, Needs                       []string
 	Columns                               []ColumnInfo
 	EntityName                            []string
-	Hides                                 bool
+	Hides, Append                         bool
 	Sources                               []Access
 	Severities                            []Severity
 	Examples                              []Example
@@ -90,7 +95,7 @@ func Declare[R any](t Table[R]) *Typed[R] {
 	d := &Dataset{
 		Name: t.Name, Group: t.Group, Doc: t.Doc, Grain: t.Grain, Version: t.Version,
 		Parent: t.Parent, PartitionColumn: t.PartitionColumn, PartitionDoc: t.PartitionDoc, Sections: t.Sections, Needs: t.Needs,
-		EntityName: t.EntityName, Hides: t.Hides, Sources: t.Sources, Severities: t.Severities, Examples: t.Examples,
+		EntityName: t.EntityName, Hides: t.Hides, Append: t.Append, Sources: t.Sources, Severities: t.Severities, Examples: t.Examples,
 	}
 	for i, c := range t.Columns {
 		d.Columns = append(d.Columns, c.info)
@@ -160,7 +165,7 @@ func (d *Dataset) validate() {
 	if len(d.key) == 0 {
 		d.problem("no key column")
 	}
-	if (d.Parent != "" || len(d.Sections) > 0) != (d.PartitionColumn != "") {
+	if (d.Parent != "" || len(d.Sections) > 0 || d.Append) != (d.PartitionColumn != "") {
 		d.problem("a partitioned dataset names its partition column, a whole one does not")
 	}
 	if len(d.Sources) == 0 {

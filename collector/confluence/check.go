@@ -3,6 +3,7 @@ package confluence
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -91,6 +92,10 @@ func (s *visit) ask(ctx context.Context, table *schemas.Dataset, section string)
 			return "", &collector.ReadError{State: schemas.CoverageNeverRun, Evidence: "not asked: none of " + table.Parent + " is known to ask about"}
 		}
 		partition = known[0]
+	}
+	if table.Append {
+		s.Resume(table, "")
+		partition = s.now().UTC().Format(time.DateOnly)
 	}
 	seen := 0
 	err := s.read(ctx, table, partition, func(p collector.Page) error {

@@ -78,10 +78,10 @@ func cursorPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l
 			empty++
 		}
 		if standstill >= maxStandstill || empty >= maxEmptyPages {
-			return inCircles(l.path)
+			return inCircles("GET " + l.path)
 		}
 		met[next] = true
 		cursor, doubted = next, false
 	}
-	return inCircles(l.path)
+	return inCircles("GET " + l.path)
 }

@@ -36,6 +36,10 @@ func (s *visit) readError(table *schemas.Dataset, section string, err error) err
 		return r
 	}
 	r.Evidence = evidence(where, e)
+	if s.deployment == schemas.DataCenter && e.Class != httpx.ClassCredential {
+		s.refusedByDataCenter(r, e, table)
+		return r
+	}
 	switch e.Class {
 	case httpx.ClassCredential:
 		// Whether a grant is dead for good is for its owner to decide (Invariant 6).

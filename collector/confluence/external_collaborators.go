@@ -11,6 +11,51 @@ func externalCollaborator(u datasets.User) datasets.ExternalCollaborator {
 	return datasets.ExternalCollaborator{AccountID: u.AccountID, AccountStatus: u.AccountStatus, DisplayName: u.DisplayName, Email: u.Email}
 }
 
+var askExternalCollaborators = question{"confluence_externalCollaboratorsByCriteria", `query($cloud: String, $first: Int, $after: String) { confluence_externalCollaboratorsByCriteria(cloudId: $cloud, first: $first, after: $after) {
+  nodes { accountId ?displayName ?email ?spacesAssigned { nodes { id key } } }
+  pageInfo { endCursor hasNextPage } } }`}
+
+// personWire is a person of the GraphQL gateway.
+type personWire struct {
+	AccountID   string  `json:"accountId"`
+	DisplayName *string `json:"displayName"`
+	Email       *string `json:"email"`
+	Spaces      *struct {
+		Nodes []*struct {
+			ID  ident   `json:"id"`
+			Key *string `json:"key"`
+		} `json:"nodes"`
+	} `json:"spacesAssigned"`
+}
+
+// listExternalCollaborators reads the site's own list of guests, which also tells
+// the spaces that they were let into.
+func (s *visit) listExternalCollaborators(ctx context.Context, _ string, yield yielder) error {
+	return connectionPages(ctx, s, datasets.ExternalCollaborators.Dataset, walk[personWire]{
+		q: askExternalCollaborators, variables: map[string]any{"cloud": s.site}, first: pageGraph, id: func(w *personWire) string { return w.AccountID },
+		page: func(data *graphData) *connection[personWire] { return data.ExternalCollaborators },
+		emit: func(items []*personWire, whole bool) error {
+			var rows []datasets.ExternalCollaborator
+			for _, w := range items {
+				row := datasets.ExternalCollaborator{AccountID: w.AccountID, DisplayName: optional(w.DisplayName), Email: optional(w.Email)}
+				if w.Spaces != nil && w.Spaces.Nodes != nil {
+					row.SpacesKnown = true
+					for _, space := range w.Spaces.Nodes {
+						if space != nil && space.ID != "" {
+							row.SpaceIDs = append(row.SpaceIDs, string(space.ID))
+						}
+					}
+				}
+				rows = append(rows, row)
+			}
+			if !whole {
+				return yieldPage(yield, datasets.ExternalCollaborators, nil, rows)
+			}
+			return yieldPage(yield, datasets.ExternalCollaborators, rows, nil)
+		},
+	})
+}
+
 // readExternalCollaborators hands over the accounts that are flagged as guests,
 // from the answers that users was read from: no call is made for what is known
 // already. Accounts whose flag the site leaves out are unknown rows.

@@ -89,6 +89,6 @@ func keep[T any](s *seen, items []T, id func(*T) ident) (fresh []T, progress int
 	return fresh, progress
 }
 
-func inCircles(path string) error {
-	return &collector.ReadError{State: schemas.CoverageFailed, Evidence: "GET " + path + ": endless listing: its next links lead on without anything new"}
+func inCircles(where string) error {
+	return &collector.ReadError{State: schemas.CoverageFailed, Evidence: where + ": endless listing: its next links lead on without anything new"}
 }

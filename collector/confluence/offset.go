@@ -52,7 +52,7 @@ func offsetPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l
 			continue
 		}
 		if old {
-			return inCircles(l.path)
+			return inCircles("GET " + l.path)
 		}
 		s.spend(l.weight, n)
 		if len(b.items) > 0 {
@@ -91,7 +91,7 @@ func offsetPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l
 			w.empty++
 		}
 		if w.standstill >= maxStandstill || w.empty >= maxEmptyPages {
-			return inCircles(l.path)
+			return inCircles("GET " + l.path)
 		}
 		w.overlaps = n > 0 && next == w.start+n
 		w.start, w.doubted = next, false
@@ -99,7 +99,7 @@ func offsetPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l
 			w.start--
 		}
 	}
-	return inCircles(l.path)
+	return inCircles("GET " + l.path)
 }
 
 // offsetPage asks for one page and says where the next one starts; -1: there is

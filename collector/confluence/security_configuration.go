@@ -51,11 +51,12 @@ func (s *visit) readSecurityConfiguration(ctx context.Context, section string, y
 			err = inCall(pathAuditRetention, err)
 		}
 	case sectionRoleMode:
-		var w roleModeWire
-		if err = s.getOne(ctx, pathSpaceRoleMode, nil, &w); err == nil {
-			rows, err = normalizeRoleMode(w)
-			err = inCall(pathSpaceRoleMode, err)
+		var mode string
+		if mode, err = s.askRoleMode(ctx); err == nil {
+			rows = []datasets.Setting{{Setting: "space_role_mode", Value: &mode, ValueType: "string"}}
 		}
+	case datasets.SectionAdminKey:
+		rows, err = s.adminKey(ctx)
 	default:
 		return &collector.ReadError{State: schemas.CoverageNotExposed, Evidence: "no endpoint is known for the section " + cut(section, 80)}
 	}
@@ -63,18 +64,6 @@ func (s *visit) readSecurityConfiguration(ctx context.Context, section string, y
 		return s.readError(datasets.SecurityConfiguration.Dataset, section, err)
 	}
 	return yieldPage(yield, datasets.SecurityConfiguration, rows, nil)
-}
-
-// pathOf is the endpoint of a section.
-func pathOf(section string) string {
-	switch section {
-	case sectionSystemInfo:
-		return pathSystemInfo
-	case sectionAuditRetention:
-		return pathAuditRetention
-	default:
-		return pathSpaceRoleMode
-	}
 }
 
 // systemInfo asks the site who it is. An answer about another site is worth
@@ -115,13 +104,6 @@ func normalizeRetention(w retentionWire) ([]datasets.Setting, error) {
 	return []datasets.Setting{{
 		Setting: "audit_retention", Value: new(strconv.FormatInt(*w.Number, 10) + " " + *w.Units), ValueType: "period",
 	}}, nil
-}
-
-func normalizeRoleMode(w roleModeWire) ([]datasets.Setting, error) {
-	if optional(w.Mode) == nil {
-		return nil, malformedf("no mode")
-	}
-	return []datasets.Setting{{Setting: "space_role_mode", Value: w.Mode, ValueType: "string"}}, nil
 }
 
 // inCall says which call an error is about.

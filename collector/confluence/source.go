@@ -46,17 +46,24 @@ type Source struct {
 	mu     sync.Mutex
 	lists  map[string]*parents // by dataset whose entities are partitions of others
 	people people
+	// undefined are optional fields that the GraphQL gateway disowned, by question.
+	undefined map[string]map[string]bool
+	roles     roleNames
+	audit     auditState
+	noRoles   error   // why the site has no space roles
+	roleMode  *string // as the site told in this run
 }
 
 // parents are the entities of a listing that are partitions of other datasets.
 type parents struct {
 	ids   []string          // in order of appearance
 	names map[string]string // key of a space, name of a group
+	none  map[string]bool   // of these the listing says that they have no children
 	read  bool              // a reading ended
 	err   error             // how it ended; nil: complete
 }
 
-func (p *parents) reset() { *p = parents{names: map[string]string{}} }
+func (p *parents) reset() { *p = parents{names: map[string]string{}, none: map[string]bool{}} }
 
 func (p *parents) add(id, name string) {
 	if _, known := p.names[id]; !known {
@@ -107,6 +114,7 @@ var (
 	tableGroupMembers          = datasets.GroupMembers.Name
 	tableUsers                 = datasets.Users.Name
 	tableExternalCollaborators = datasets.ExternalCollaborators.Name
+	tablePublicLinkSpaces      = datasets.PublicLinkSpaces.Name
 )
 
 const (
@@ -135,10 +143,39 @@ func (s *Source) Read(ctx context.Context, table *schemas.Dataset, partition str
 func (s *Source) Partitions(table *schemas.Dataset) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if table.Parent != "" {
+	switch {
+	case table.Parent != "":
 		return slices.Clone(s.lists[table.Parent].ids)
+	case table.Append:
+		return s.audit.days()
 	}
 	return table.SectionsOf(s.deployment)
+}
+
+// Reach tells whether some credential opens the dataset, and whether the site has
+// it at all; see collector.Source.
+func (s *Source) Reach(table *schemas.Dataset) error {
+	sections := table.SectionsOf(s.deployment)
+	if len(sections) == 0 {
+		sections = []string{""}
+	}
+	var first error
+	for _, section := range sections {
+		_, err := s.visit(table, section)
+		if err == nil {
+			first = nil
+			break
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first == nil && table.Name == datasets.SpaceRoleAssignments.Name {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.noRoles
+	}
+	return first
 }
 
 // Stats is what the source has cost so far. Points are an estimate.
@@ -176,6 +213,19 @@ func (s *Source) list(table, id, name string) {
 	s.lists[table].add(id, name)
 }
 
+// barren notes that the listing says of an entity that it has no children.
+func (s *Source) barren(table, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists[table].none[id] = true
+}
+
+func (s *Source) isBarren(table, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lists[table].none[id]
+}
+
 // name is the name of a parent that this run has listed.
 func (s *Source) name(table, id string) string {
 	s.mu.Lock()
@@ -193,6 +243,7 @@ func (s *Source) reads(name string) bool {
 type lacking struct {
 	n     int
 	first string
+	stop  error // of the run, met where no error can be returned
 }
 
 func (l *lacking) add(what, id, why string) {

@@ -232,9 +232,6 @@ func TestSettings(t *testing.T) {
 	if _, err := normalizeRetention(retentionWire{Units: new("YEARS")}); err == nil {
 		t.Error("a period without a number passed")
 	}
-	if _, err := normalizeRoleMode(roleModeWire{}); err == nil {
-		t.Error("an answer without a mode passed")
-	}
 	for _, r := range normalizeSystemInfo(systemInfoWire{CloudID: "x"}) {
 		if r.Value != nil {
 			t.Errorf("%s: not said, and became %q", r.Setting, *r.Value)

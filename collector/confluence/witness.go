@@ -14,6 +14,9 @@ import (
 // there" is believable (Invariant 1). A group needs it most: the members of a
 // group that does not exist are an empty list with status 200.
 func (s *Source) Witness(ctx context.Context, table *schemas.Dataset, partition string) error {
+	if s.deployment == schemas.DataCenter {
+		return s.dataCenterWitness(ctx, table, partition)
+	}
 	ask := map[string]struct {
 		table *schemas.Dataset
 		one   func(v *visit, ctx context.Context, id string) error

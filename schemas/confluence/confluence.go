@@ -6,18 +6,33 @@
 // the site is the business of collector/confluence.
 package confluence
 
-import "github.com/sitedrift/sitedrift/schemas"
+import (
+	"slices"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
 
 // All lists the datasets, parents before children.
 func All() []*schemas.Dataset {
 	return []*schemas.Dataset{
 		Spaces.Dataset,
 		SpacePermissions.Dataset,
+		SpaceRoles.Dataset,
+		SpaceRoleAssignments.Dataset,
+		SitePermissions.Dataset,
 		SecurityConfiguration.Dataset,
+		PublicLinkSpaces.Dataset,
+		PublicLinks.Dataset,
+		DataPolicies.Dataset,
+		ClassificationLevels.Dataset,
 		Groups.Dataset,
 		GroupMembers.Dataset,
 		Users.Dataset,
 		ExternalCollaborators.Dataset,
+		InstalledApps.Dataset,
+		Subscriptions.Dataset,
+		UserActivities.Dataset,
+		AuditEvents.Dataset,
 	}
 }
 
@@ -54,6 +69,14 @@ func gateway(a schemas.Access, scopes ...[]string) []schemas.Access {
 	return []schemas.Access{grant, classic(a)}
 }
 
+// appsOnly leaves out the ways in that are no app's: the endpoint refuses tokens
+// of people.
+func appsOnly(list []schemas.Access) []schemas.Access {
+	return slices.DeleteFunc(list, func(a schemas.Access) bool {
+		return a.Credential == schemas.CredentialScopedToken || a.Credential == schemas.CredentialAPIToken
+	})
+}
+
 // dataCenter is access to a Data Center site: with a personal access token, or
 // with an OAuth grant, of which reference pages say that some endpoints refuse it.
 func dataCenter(a schemas.Access, scope string) []schemas.Access {
@@ -72,6 +95,12 @@ var (
 	readUser   = []string{"read:user:confluence"}
 	readAudit  = []string{"read:audit-log:confluence"}
 	readConfig = []string{"read:configuration:confluence"}
+
+	readSpacePerm = []string{"read:space.permission:confluence"}
+	// firstParty is the scope that the gateway asks of OAuth tokens for these fields
+	// today, and that no customer's app is given.
+	firstParty = []string{"confluence:atlassian-external"}
+
 	// v1 endpoints name a classic scope as current and a granular one as beta.
 	readSystemInfo = []string{"read:configuration:confluence", "manage:confluence-configuration"}
 	readGroups     = []string{"read:confluence-groups", "read:group:confluence"}

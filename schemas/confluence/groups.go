@@ -1,6 +1,10 @@
 package confluence
 
-import "github.com/sitedrift/sitedrift/schemas"
+import (
+	"slices"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
 
 // Group is a row of groups.
 type Group struct{ GroupID, Name, Type string }
@@ -11,12 +15,15 @@ var Groups = schemas.Declare(schemas.Table[Group]{
 	Doc:   "Groups that Confluence knows.",
 	Grain: "tenant, group",
 	Columns: []schemas.Column[Group]{
-		schemas.String("group_id", "Id of the group.", func(r *Group) string { return r.GroupID }).Key(),
+		schemas.String("group_id", "Id of the group; on Data Center its name.", func(r *Group) string { return r.GroupID }).Key(),
 		schemas.String("name", "Name of the group.", func(r *Group) string { return r.Name }),
 		schemas.Enum("type", "Type that the site gives it; group.", func(r *Group) string { return r.Type }),
 	},
 	EntityName: []string{"name"},
-	Sources:    cloud(schemas.Access{PageSize: 200, Calls: []string{"GET /wiki/rest/api/group"}, Cost: "G/200"}, readGroups),
+	Sources: slices.Concat(
+		cloud(schemas.Access{PageSize: 200, Calls: []string{"GET /wiki/rest/api/group"}, Cost: "G/200"}, readGroups),
+		dataCenter(schemas.Access{PageSize: 200, Calls: []string{"GET /rest/api/group"}, Cost: "G/200"}, "READ"),
+	),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged, schemas.ChangeRemoved}, Where: []schemas.Condition{{Column: "name", Contains: []string{"admin"}}}, Why: "a group whose name speaks of administration came, changed or went"},
 	},

@@ -1,6 +1,10 @@
 package confluence
 
-import "github.com/sitedrift/sitedrift/schemas"
+import (
+	"slices"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
 
 // SpacePermission is a row of space_permissions.
 type SpacePermission struct {
@@ -12,19 +16,23 @@ type SpacePermission struct {
 // SpacePermissions are the grants on each space.
 var SpacePermissions = schemas.Declare(schemas.Table[SpacePermission]{
 	Name: "space_permissions", Version: 1, Group: schemas.GroupPosture,
-	Doc:    "Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users.",
+	Doc: "Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users. " +
+		"Data Center gives grants no ids; theirs are made of space, principal, operation and target, so that a grant is only ever added or removed.",
 	Grain:  "tenant, space, grant",
 	Parent: "spaces", PartitionColumn: "space_id", PartitionDoc: "Id of the space.",
 	Columns: []schemas.Column[SpacePermission]{
-		schemas.String("permission_id", "Id of the grant.", func(r *SpacePermission) string { return r.PermissionID }).Key(),
+		schemas.String("permission_id", "Id of the grant; on Data Center a hash of what it grants, and to whom.", func(r *SpacePermission) string { return r.PermissionID }).Key(),
 		schemas.String("space_key", "Key of the space when the row was written.", func(r *SpacePermission) string { return r.SpaceKey }).Context(),
 		schemas.Enum("principal_type", "user, group, role, access-class or another.", func(r *SpacePermission) string { return r.PrincipalType }),
-		schemas.String("principal_id", "Account id, group id, role id or name of the access class.", func(r *SpacePermission) string { return r.PrincipalID }).Personal(),
+		schemas.String("principal_id", "Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.", func(r *SpacePermission) string { return r.PrincipalID }).Personal(),
 		schemas.Enum("operation", "read, create, delete, administer and so on.", func(r *SpacePermission) string { return r.Operation }),
 		schemas.Enum("target_type", "What the operation applies to: space, page, comment and so on.", func(r *SpacePermission) string { return r.TargetType }),
 	},
 	EntityName: []string{"space_key", "principal_type", "principal_id", "operation", "target_type"},
-	Sources:    cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces/{id}/permissions"}, Cost: "per space, its rows/250"}, readSpace),
+	Sources: slices.Concat(
+		cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces/{id}/permissions"}, Cost: "per space, its rows/250"}, readSpace),
+		dataCenter(schemas.Access{Calls: []string{"GET /rest/api/space/{key}/permissions"}, Cost: "S", Note: "Confluence 9.1 or newer; for its administrators, or administrators of the space."}, "ADMIN"),
+	),
 	Severities: []schemas.Severity{
 		{
 			Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged}, Why: "anonymous access: anyone on the internet may do this",

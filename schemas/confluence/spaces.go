@@ -1,6 +1,7 @@
 package confluence
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sitedrift/sitedrift/schemas"
@@ -33,7 +34,10 @@ var Spaces = schemas.Declare(schemas.Table[Space]{
 		schemas.NullTime("created_at", "When the space was created.", func(r *Space) time.Time { return r.CreatedAt }),
 	},
 	EntityName: []string{"space_key", "name"},
-	Sources:    cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces"}, Cost: "S/250"}, readSpace),
+	Sources: slices.Concat(
+		cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces"}, Cost: "S/250"}, readSpace),
+		dataCenter(schemas.Access{PageSize: 200, Calls: []string{"GET /rest/api/space"}, Cost: "S/200", Note: "The site may cut pages, often to 100. It tells no alias, author and time of creation."}, "READ"),
+	),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"status"}, Why: "a space was archived or brought back"},
 	},

@@ -65,7 +65,7 @@ func JSON(datasets []*schemas.Dataset) ([]byte, error) {
 func Describe(d *schemas.Dataset) Dataset {
 	out := Dataset{
 		Name: d.Name, Version: d.Version, Group: d.Group, Doc: d.Doc, Grain: d.Grain, Key: []string{},
-		Columns: columns(d), Sources: []Source{}, Views: []string{d.Name, d.Name + "_history", d.Name + "_at"},
+		Columns: columns(d), Sources: []Source{}, Views: views(d),
 	}
 	if d.PartitionColumn != "" {
 		out.Partition = &Partition{Column: d.PartitionColumn, Parent: d.Parent, Sections: d.Sections, Doc: d.PartitionDoc}
@@ -82,6 +82,14 @@ func Describe(d *schemas.Dataset) Dataset {
 		out.Sources = append(out.Sources, Source{s.Section, s.Deployment, s.Credential, s.Calls, scopes, s.PageSize, s.Note})
 	}
 	return out
+}
+
+// views are the names under which a dataset can be asked for.
+func views(d *schemas.Dataset) []string {
+	if d.Append {
+		return []string{d.Name}
+	}
+	return []string{d.Name, d.Name + "_history", d.Name + "_at"}
 }
 
 // columns lists the columns of view D in its order.

@@ -29,13 +29,19 @@ func page(d *schemas.Dataset) string {
 		fmt.Fprintf(&b, "Complete or not per `%s`: each is read by itself, and one that cannot be read never costs rows. The list of them is [%s](%s.md).\n\n", d.PartitionColumn, d.Parent, d.Parent)
 	case len(d.Sections) > 0:
 		fmt.Fprintf(&b, "Complete or not per `%s` (%s): each is read by itself, and one that cannot be read never costs rows.\n\n", d.PartitionColumn, strings.Join(d.Sections, ", "))
+	case d.Append:
+		b.WriteString("Read in days, from where the run before ended; a day that cannot be read whole is read again.\n\n")
 	default:
 		b.WriteString("Complete or not as a whole.\n\n")
 	}
 	if d.Hides {
 		b.WriteString("The site's listing leaves out what the credential may not see. A row that is no longer listed ends as `out_of_view`, its change is called `vanished`, and it becomes `removed` only with a proof of the deletion.\n\n")
 	}
-	fmt.Fprintf(&b, "Views: `%[1]s` (now), `%[1]s_history` (every version, with `valid_from`, `valid_to`, `change`), `%[1]s_at(at = '2026-03-01 00:00:00')` (at a time, UTC).\n\n", d.Name)
+	if d.Append {
+		fmt.Fprintf(&b, "View: `%s`. Records only come; there is no history beside it, and no change tells of them.\n\n", d.Name)
+	} else {
+		fmt.Fprintf(&b, "Views: `%[1]s` (now), `%[1]s_history` (every version, with `valid_from`, `valid_to`, `change`), `%[1]s_at(at = '2026-03-01 00:00:00')` (at a time, UTC).\n\n", d.Name)
+	}
 	b.WriteString("## Columns\n\n")
 	table(&b, []string{"column", "type", "role", "meaning"}, columnRows(columns(d)))
 	b.WriteString("Only tracked columns are compared: a change of one is an event. Context is stored as of the time the row was written.\n\n")

@@ -88,7 +88,12 @@ func versionsTable(d *schemas.Dataset) table {
 		column{"observed_at", typeTime, "End of the reading that saw this version; the same for all rows of a run."},
 		column{"run_id", "UUID", "Run that wrote the version."},
 	)
+	partition := ""
+	if d.Append {
+		partition = "toYYYYMM(observed_at)"
+	}
 	return table{
+		partition: partition,
 		name: versionsName(d), doc: "Every version of " + d.Name + ", also of runs that were never published: read the views. " + d.Doc,
 		engine: "MergeTree", columns: columns, order: []string{"tenant_id", "partition_id", "key_hash", "seq"}, fed: true,
 	}

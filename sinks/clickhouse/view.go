@@ -79,7 +79,10 @@ func (v view) query(l layout) string {
 func views(l layout, datasets []*schemas.Dataset) []view {
 	var list []view
 	for _, d := range datasets {
-		list = append(list, currentView(l, d), atView(l, d), historyView(l, d))
+		list = append(list, currentView(l, d))
+		if !d.Append { // what only grows has no history beside itself
+			list = append(list, atView(l, d), historyView(l, d))
+		}
 	}
 	return append(list, changesView(l), coverageView(l), coverageHistoryView(l), runsView(l), tilesView(l, datasets))
 }

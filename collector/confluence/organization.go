@@ -1,0 +1,364 @@
+package confluence
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+
+	"encoding/json"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
+)
+
+// The organization's admin API (Atlassian, "Organizations REST API"). Its pages
+// name the next one by a bare cursor, in links.next or meta.next.
+
+const pageAdmin = 100
+
+// adminPage is a page of the admin API.
+type adminPage[T any] struct {
+	Data  []T `json:"data"`
+	Links struct {
+		Next *string `json:"next"`
+	} `json:"links"`
+	Meta struct {
+		Next *string `json:"next"`
+	} `json:"meta"`
+}
+
+// adminPages walks a listing of the admin API. ask asks for the page behind a
+// cursor, empty for the first; emit gets each page.
+func adminPages[T any](where string, ask func(cursor string, into *adminPage[T]) error, peek bool, emit func([]T) error) error {
+	met := map[string]bool{}
+	cursor := ""
+	for range maxPages {
+		var page adminPage[T]
+		if err := ask(cursor, &page); err != nil {
+			return err
+		}
+		if page.Data == nil {
+			return &callError{where, "", malformedf("no data")}
+		}
+		if err := emit(page.Data); err != nil {
+			return err
+		}
+		next := firstText(page.Links.Next, page.Meta.Next)
+		if next == "" || peek {
+			return nil
+		}
+		if met[next] {
+			return inCircles(where)
+		}
+		met[next], cursor = true, next
+	}
+	return inCircles(where)
+}
+
+func firstText(list ...*string) string {
+	for _, s := range list {
+		if s != nil && *s != "" {
+			return *s
+		}
+	}
+	return ""
+}
+
+// adminGet walks a listing that is asked for with GET.
+func adminGet[T any](ctx context.Context, s *visit, path string, query url.Values, emit func([]T) error) error {
+	return adminPages("GET "+path, func(cursor string, into *adminPage[T]) error {
+		return s.get(ctx, path, query, func(q url.Values) {
+			if cursor != "" {
+				q.Set("cursor", cursor)
+			}
+		}, func(a answer) error { return decode(a.body, into) })
+	}, s.peek, emit)
+}
+
+// organization finds the organization of the key. A key belongs to one.
+func (s *visit) organization(ctx context.Context) (string, error) {
+	var ids []string
+	err := adminGet(ctx, s, "/v1/orgs", nil, func(list []struct {
+		ID ident `json:"id"`
+	}) error {
+		for _, o := range list {
+			ids = append(ids, string(o.ID))
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case len(ids) != 1 || ids[0] == "":
+		return "", &callError{"GET", "/v1/orgs", malformedf("%d organizations, expected the one of the key", len(ids))}
+	}
+	return url.PathEscape(ids[0]), nil
+}
+
+// policyWire is an organization's policy.
+type policyWire struct {
+	ID         ident `json:"id"`
+	Attributes struct {
+		Type   *string         `json:"type"`
+		Name   *string         `json:"name"`
+		Status *string         `json:"status"`
+		Rule   json.RawMessage `json:"rule"`
+	} `json:"attributes"`
+}
+
+// domainWire is a domain that an organization claims.
+type domainWire struct {
+	ID         ident `json:"id"`
+	Attributes struct {
+		Name  *string `json:"name"`
+		Claim struct {
+			Status *string `json:"status"`
+		} `json:"claim"`
+	} `json:"attributes"`
+}
+
+// readOrganizationSettings reads policies and domains as settings that the site
+// inherits.
+func (s *visit) readOrganizationSettings(ctx context.Context, section string, yield yielder) error {
+	table := datasets.SecurityConfiguration
+	inherited := func(name string, value *string, kind string) datasets.Setting {
+		return datasets.Setting{Setting: name, Value: value, ValueType: kind, Origin: datasets.OriginOrganization}
+	}
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, section, err)
+	}
+	var rows []datasets.Setting
+	err = adminGet(ctx, s, "/v1/orgs/"+org+"/policies", nil, func(list []policyWire) error {
+		for _, p := range list {
+			name := "policy." + firstText(p.Attributes.Type) + "." + string(p.ID)
+			rows = append(rows, inherited(name+".status", optional(p.Attributes.Status), "string"))
+			if rule := canonical(p.Attributes.Rule); rule != "" {
+				rows = append(rows, inherited(name+".rule", &rule, "list"))
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = adminGet(ctx, s, "/v1/orgs/"+org+"/domains", nil, func(list []domainWire) error {
+			for _, d := range list {
+				if optional(d.Attributes.Name) != nil {
+					rows = append(rows, inherited("domain."+*d.Attributes.Name, optional(d.Attributes.Claim.Status), "string"))
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return s.readError(table.Dataset, section, err)
+	}
+	return yieldPage(yield, table, rows, nil)
+}
+
+// canonical writes JSON with its keys in order, so that only its meaning counts.
+func canonical(raw json.RawMessage) string {
+	var v any
+	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil || v == nil {
+		return ""
+	}
+	text, err := json.Marshal(v)
+	if err != nil { // what was decoded can be encoded
+		return ""
+	}
+	return string(text)
+}
+
+// workspaceWire is a site or product of an organization.
+type workspaceWire struct {
+	ID         ident `json:"id"`
+	Attributes struct {
+		TypeKey  *string `json:"typeKey"`
+		Status   *string `json:"status"`
+		Usage    *int64  `json:"usage"`
+		Capacity *int64  `json:"capacity"`
+	} `json:"attributes"`
+	Relationships struct {
+		Entitlement []struct {
+			Attributes struct {
+				PlanKey *string `json:"planKey"`
+			} `json:"attributes"`
+		} `json:"entitlement"`
+	} `json:"relationships"`
+}
+
+// readOrganizationSeats reads the products of the site from the organization, and
+// how many users each has. Usage is often null there, so users are counted.
+func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.Subscriptions
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	path := "/v2/orgs/" + org + "/workspaces"
+	rows := map[string]datasets.Subscription{}
+	resources := map[string]string{}
+	err = adminPages("POST "+path, func(cursor string, into *adminPage[workspaceWire]) error {
+		body := map[string]any{"limit": s.limit(pageAdmin)}
+		if cursor != "" {
+			body = map[string]any{"cursor": cursor}
+		}
+		return s.post(ctx, path, body, func(a answer) error { return decode(a.body, into) })
+	}, s.peek, func(list []workspaceWire) error {
+		for _, w := range list {
+			product := firstText(w.Attributes.TypeKey)
+			if product == "" || !strings.HasSuffix(string(w.ID), "site/"+s.site) {
+				continue // another site's
+			}
+			row := datasets.Subscription{Product: product, Used: w.Attributes.Usage, Total: w.Attributes.Capacity}
+			if status := optional(w.Attributes.Status); status != nil {
+				row.Active = new(*status == "online")
+			}
+			if len(w.Relationships.Entitlement) > 0 {
+				row.Plan = optional(w.Relationships.Entitlement[0].Attributes.PlanKey)
+			}
+			rows[product], resources[product] = row, string(w.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	var list []datasets.Subscription
+	for product, row := range rows {
+		if row.Used == nil && !s.peek {
+			n, err := s.countUsers(ctx, org, resources[product])
+			if err != nil {
+				return s.readError(table.Dataset, "", err)
+			}
+			row.Used = &n
+		}
+		if row.Total != nil && row.Used != nil {
+			row.Free = new(*row.Total - *row.Used)
+		}
+		list = append(list, row)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Product < list[j].Product })
+	return yieldPage(yield, table, list, nil)
+}
+
+// countUsers counts the users of a product.
+func (s *visit) countUsers(ctx context.Context, org, resource string) (int64, error) {
+	var w struct {
+		Count *int64 `json:"count"`
+	}
+	path := "/v2/orgs/" + org + "/directories/-/users/count"
+	if err := s.getOne(ctx, path, url.Values{"resourceIds": {resource}, "roleIds": {"atlassian/user"}}, &w); err != nil {
+		return 0, err
+	}
+	if w.Count == nil {
+		return 0, &callError{http.MethodGet, path, malformedf("no count")}
+	}
+	return *w.Count, nil
+}
+
+// accountWire is a user of an organization.
+type accountWire struct {
+	AccountID     ident   `json:"accountId"`
+	Name          *string `json:"name"`
+	ProductAccess []struct {
+		Key        *string `json:"key"`
+		ID         ident   `json:"id"`
+		LastActive *string `json:"lastActiveTimestamp"`
+	} `json:"productAccess"`
+}
+
+// readUserActivity reads when accounts used products last: a hundred accounts a
+// call, where asking for each would take one call per account.
+func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.UserActivities
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	var bad lacking
+	path := "/v2/orgs/" + org + "/directories/-/users/search"
+	err = adminPages("POST "+path, func(cursor string, into *adminPage[accountWire]) error {
+		body := map[string]any{"limit": s.limit(pageAdmin), "expand": []string{"productAccess"}, "resourceIds": []string{siteARI(s.site)}}
+		if cursor != "" {
+			body["cursor"] = cursor
+		}
+		return s.post(ctx, path, body, func(a answer) error { return decode(a.body, into) })
+	}, s.peek, func(list []accountWire) error {
+		var rows, unknown []datasets.UserActivity
+		for _, w := range list {
+			if w.AccountID == "" {
+				return &callError{http.MethodPost, path, malformedf("a user has no account id")}
+			}
+			for _, p := range w.ProductAccess {
+				if !strings.HasSuffix(string(p.ID), "site/"+s.site) || optional(p.Key) == nil {
+					continue // another site's
+				}
+				row := datasets.UserActivity{AccountID: string(w.AccountID), Product: *p.Key, Name: optional(w.Name), Source: "organization"}
+				if p.LastActive != nil && *p.LastActive != "" {
+					at, ok := parseActivity(*p.LastActive)
+					if !ok {
+						bad.add("account", row.AccountID, "lastActiveTimestamp is no time: "+cut(*p.LastActive, 40))
+						unknown = append(unknown, row)
+						continue
+					}
+					row.LastActiveAt = at
+				}
+				rows = append(rows, row)
+			}
+		}
+		s.spend(weightIdentity, len(list))
+		return yieldPage(yield, table, rows, unknown)
+	})
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	return bad.err("POST " + path)
+}
+
+// parseActivity also takes a day without a time.
+func parseActivity(text string) (time.Time, bool) {
+	if at, err := time.Parse(time.DateOnly, text); err == nil {
+		return at, true
+	}
+	return parseTime(text)
+}
+
+// readLicenceSeats reads the licence endpoints that the site does not document.
+func (s *visit) readLicenceSeats(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.Subscriptions
+	row := datasets.Subscription{Product: "confluence"}
+	for _, c := range []struct {
+		name string
+		to   **int64
+	}{{"userCount", &row.Used}, {"remainingSeats", &row.Free}, {"maxUsers", &row.Total}} {
+		var w struct {
+			Count *int64 `json:"count"`
+			Seats *int64 `json:"seats"`
+		}
+		path := pathLicense + c.name
+		if err := s.getOne(ctx, path, nil, &w); err != nil {
+			if statusOf(err) == http.StatusNotFound {
+				return &collector.ReadError{State: schemas.CoverageNotExposed, Evidence: "GET " + path + ": 404: the site does not offer it", Unlock: s.addCredential([]string{schemas.CredentialAdminKey})}
+			}
+			return s.readError(table.Dataset, "", err)
+		}
+		if w.Count == nil {
+			w.Count = w.Seats
+		}
+		if w.Count == nil {
+			return s.readError(table.Dataset, "", &callError{http.MethodGet, path, malformedf("no count")})
+		}
+		*c.to = w.Count
+	}
+	row.Unlimited = new(*row.Total < 0)
+	if *row.Unlimited {
+		row.Total, row.Free = nil, nil
+	}
+	return yieldPage(yield, table, []datasets.Subscription{row}, nil)
+}
+
+const pathLicense = "/wiki/rest/license/1.0/license/"

@@ -1,0 +1,42 @@
+package confluence
+
+import (
+	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// UserActivity is a row of user_activity.
+type UserActivity struct {
+	AccountID, Product string
+	Name               *string
+	LastActiveAt       time.Time
+	Source             string
+}
+
+// UserActivities tell when accounts used a product last.
+var UserActivities = schemas.Declare(schemas.Table[UserActivity]{
+	Name: "user_activity", Version: 1, Group: schemas.GroupInventory,
+	Doc:   "When each account used each product last, as the organization tells: viewing a page counts, up to a day late.",
+	Grain: "tenant, account, product",
+	Columns: []schemas.Column[UserActivity]{
+		schemas.String("account_id", "Account.", func(r *UserActivity) string { return r.AccountID }).Key().Personal(),
+		schemas.String("product", "Product, such as confluence.", func(r *UserActivity) string { return r.Product }).Key(),
+		schemas.NullString("display_name", "Name when the row was written; null when hidden.", func(r *UserActivity) *string { return r.Name }).Context().Personal(),
+		schemas.NullTime("last_active_at", "Last use; null: never used, or not known.", func(r *UserActivity) time.Time { return r.LastActiveAt }),
+		schemas.Enum("source", "organization: the product's own records.", func(r *UserActivity) string { return r.Source }),
+	},
+	EntityName: []string{"display_name", "account_id", "product"},
+	Sources: []schemas.Access{{
+		Deployment: schemas.Cloud, Credential: schemas.CredentialAdminKey, API: schemas.APIAdmin, PageSize: 100,
+		Calls:  []string{"GET /v1/orgs", "POST /v2/orgs/{id}/directories/-/users/search"},
+		Scopes: [][]string{{"read:directories:admin"}}, Cost: "U/100",
+		Note: "With the expansion productAccess, so that one call tells of a hundred accounts.",
+	}},
+	Severities: []schemas.Severity{
+		{Level: schemas.LevelInfo, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"last_active_at"}, Why: "somebody used the product"},
+	},
+	Examples: []schemas.Example{
+		{Question: "Whose seat is not used any more?", SQL: "SELECT tenant_id, account_id, display_name, last_active_at FROM sitedrift.user_activity WHERE product = 'confluence' AND (last_active_at IS NULL OR last_active_at < now() - INTERVAL 90 DAY) ORDER BY last_active_at, tenant_id, account_id LIMIT 100"},
+	},
+})
