@@ -35,8 +35,10 @@ func (t *Tokens) Authorizer(c collector.Credential) (Authorizer, error) {
 	case t.rotates(c.Kind), c.Kind == collector.CredentialKindServiceAccount:
 		return Source{t, k, c.Generation}, nil
 	}
-	return nil, &Error{Class: ErrClientConfig, Op: "use the credential", Tenant: c.Tenant, Kind: clean(c.Kind),
-		Cause: errors.New("nothing here uses credentials of this kind")}
+	return nil, &Error{
+		Class: ErrClientConfig, Op: "use the credential", Tenant: c.Tenant, Kind: clean(c.Kind),
+		Cause: errors.New("nothing here uses credentials of this kind"),
+	}
 }
 
 // Source binds Tokens to one credential whose access tokens are renewed.
@@ -112,9 +114,11 @@ func (f fixedSecret) Refused(ctx context.Context, generation int64) error {
 		t.remember(f.key, got)
 		return nil
 	}
-	return &Error{Class: ErrNeedsNewToken, Op: "use the " + noun(f.key.kind), Tenant: f.key.tenant, Kind: f.key.kind, Status: http.StatusUnauthorized,
+	return &Error{
+		Class: ErrNeedsNewToken, Op: "use the " + noun(f.key.kind), Tenant: f.key.tenant, Kind: f.key.kind, Status: http.StatusUnauthorized,
 		Cause: errors.New("it was revoked or has expired, or it is not for this site or this endpoint"),
-		Hint:  "look whether it still exists; make a new one " + origin(f.key.kind) + ", and run: " + t.Again(f.key.tenant, f.key.kind)}
+		Hint:  "look whether it still exists; make a new one " + origin(f.key.kind) + ", and run: " + t.Again(f.key.tenant, f.key.kind),
+	}
 }
 
 // readFixed reads a fixed secret and makes its header, unless held is of the

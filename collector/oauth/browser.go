@@ -165,7 +165,10 @@ func (p *Pending) serveStart(w http.ResponseWriter, r *http.Request) {
 		p.page(w, http.StatusGone, "Too late", "This consent is over. Run sitedrift connect again.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: p.cookie, Path: p.path, MaxAge: int(consentTime / time.Second), HttpOnly: true, Secure: p.scheme == "https", SameSite: http.SameSiteLaxMode})
+	//nolint:gosec // not secure where the callback is plain http on a loopback address
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName, Value: p.cookie, Path: p.path, MaxAge: int(consentTime / time.Second), HttpOnly: true, Secure: p.scheme == "https", SameSite: http.SameSiteLaxMode,
+	})
 	http.Redirect(w, r, p.authorize, http.StatusFound)
 }
 
@@ -223,8 +226,10 @@ func (p *Pending) finish(ctx context.Context, q url.Values) (Result, error) {
 		if code == "access_denied" {
 			return Result{}, fmt.Errorf("tenant %s: %w: the person pressed Cancel or may not grant: %s; nothing was stored: run %s again", p.req.Tenant, ErrConsentDenied, detail, p.consent.again(p.req.Tenant))
 		}
-		return Result{}, &Error{Class: ErrClientConfig, Op: "ask for consent", Tenant: p.req.Tenant, Kind: p.consent.Provider.kind(), Code: detail,
-			Hint: "check the app's scopes and redirect URL"}
+		return Result{}, &Error{
+			Class: ErrClientConfig, Op: "ask for consent", Tenant: p.req.Tenant, Kind: p.consent.Provider.kind(), Code: detail,
+			Hint: "check the app's scopes and redirect URL",
+		}
 	}
 	code := q.Get("code")
 	if code == "" {

@@ -283,10 +283,11 @@ func (c *Consent) keep(ctx context.Context, req Request, got pair, res Result) (
 const offline = "offline_access"
 
 func (c *Consent) now() time.Time {
-	if c.Now == nil {
-		return time.Now()
+	now := c.Now
+	if now == nil {
+		now = time.Now
 	}
-	return c.Now()
+	return now()
 }
 
 func (c *Consent) again(tenant string) string {

@@ -98,8 +98,10 @@ func (c *Consent) inspectSite(ctx context.Context, req Request, got pair) (Resul
 	case status == http.StatusNotFound, status >= 300 && status < 400:
 		return Result{}, wrong("no Confluence answers at %s (HTTP %d)", site, status)
 	case status == http.StatusUnauthorized, status == http.StatusOK && user.Type == "anonymous":
-		return Result{}, &Error{Class: ErrStillRefused, Op: "ask who consented", Tenant: req.Tenant, Kind: c.Provider.kind(), Status: status,
-			Hint: "the site gave the token a moment ago: look whether a proxy in front of it drops the Authorization header"}
+		return Result{}, &Error{
+			Class: ErrStillRefused, Op: "ask who consented", Tenant: req.Tenant, Kind: c.Provider.kind(), Status: status,
+			Hint: "the site gave the token a moment ago: look whether a proxy in front of it drops the Authorization header",
+		}
 	case status != http.StatusOK:
 		unknown = fmt.Sprintf("the API answered %d", status)
 	case user.Key == "" && user.Username == "":

@@ -104,8 +104,7 @@ func clean(text string) string {
 
 // transportCause takes the URL off a transport error and keeps the rest.
 func transportCause(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

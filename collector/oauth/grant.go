@@ -30,6 +30,7 @@ type wireGrant struct {
 
 // sealGrant encrypts g for the row that c describes, with c.Generation.
 func sealGrant(v *vault.Vault, c collector.Credential, g grant) ([]byte, error) {
+	//nolint:gosec // encoded to be sealed on the next lines
 	plain, err := json.Marshal(wireGrant{g.Access.Reveal(), g.Refresh.Reveal(), g.Secret.Reveal(), g.Redirect})
 	if err != nil {
 		return nil, fmt.Errorf("encode the %s of tenant %s: %w", noun(c.Kind), c.Tenant, err)

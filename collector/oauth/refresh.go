@@ -130,8 +130,10 @@ func (t *Tokens) refresh(k key, goal want) (token, error) {
 				return got, nil
 			}
 			if !t.Now().Before(waitUntil) {
-				return token{}, &Error{Class: ErrTemporary, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
-					Cause: fmt.Errorf("process %s held the refresh lease for %v", c.LeaseOwner, maxWait)}
+				return token{}, &Error{
+					Class: ErrTemporary, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
+					Cause: fmt.Errorf("process %s held the refresh lease for %v", c.LeaseOwner, maxWait),
+				}
 			}
 			left := max(c.LeaseUntil.Sub(t.Now()), 50*time.Millisecond)
 			if err := t.pause(min(left, time.Duration(250+250*t.Jitter())*time.Millisecond)); err != nil {
@@ -216,8 +218,10 @@ func (t *Tokens) attempt(k key, c row, ours bool) (token, verdict, error) {
 	}
 	if g.Refresh.IsZero() {
 		t.release(k, ours)
-		return token{}, refused, &Error{Class: ErrClientConfig, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
-			Cause: errors.New("no refresh token is stored"), Hint: "run: " + t.Again(k.tenant, k.kind)}
+		return token{}, refused, &Error{
+			Class: ErrClientConfig, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind,
+			Cause: errors.New("no refresh token is stored"), Hint: "run: " + t.Again(k.tenant, k.kind),
+		}
 	}
 	t.trace("refresh.intent_saved")
 
@@ -276,8 +280,10 @@ func (t *Tokens) persist(k key, r row, old grant, p pair, sentAt time.Time) (tok
 			// gave an error, had happened. Either way the row has the answer.
 			t.Log.Info("a newer token is stored already and is used", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Int64("after_generation", was))
 			t.release(k, false)
-			return token{}, rotated, &Error{Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind,
-				Cause: errors.New("a newer one is stored already")}
+			return token{}, rotated, &Error{
+				Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind,
+				Cause: errors.New("a newer one is stored already"),
+			}
 		}
 		if err == nil {
 			t.trace("refresh.saved")

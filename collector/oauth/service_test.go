@@ -143,7 +143,7 @@ func TestAnswersToAServiceAccount(t *testing.T) {
 			if !errors.Is(w.heard(err), test.class) || errors.Is(err, oauth.ErrNeedsReconsent) {
 				t.Fatalf("err = %v, want %v", err, test.class)
 			}
-			if test.class == oauth.ErrClientConfig && test.status != 404 && !strings.Contains(err.Error(), "--credential service_account") {
+			if errors.Is(test.class, oauth.ErrClientConfig) && test.status != 404 && !strings.Contains(err.Error(), "--credential service_account") {
 				t.Errorf("the error does not say what to do: %v", err)
 			}
 			if n := w.srv.TokenCalls(); n != test.calls {

@@ -34,8 +34,10 @@ func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) (
 		err = fmt.Errorf("the API answered %d", status)
 	}
 	if err != nil {
-		return nil, &Error{Class: ErrTemporary, Op: "list the sites that the grant reaches", Tenant: req.Tenant, Kind: c.Provider.kind(),
-			Cause: err, Hint: "consent again; if it stays, check endpoints.api"}
+		return nil, &Error{
+			Class: ErrTemporary, Op: "list the sites that the grant reaches", Tenant: req.Tenant, Kind: c.Provider.kind(),
+			Cause: err, Hint: "consent again; if it stays, check endpoints.api",
+		}
 	}
 	var merged []site
 	for _, s := range listed {

@@ -104,7 +104,9 @@ func (t *Tokens) unexpired(c collector.Credential) error {
 	if now := t.Now(); !isStatic(c.Kind) || c.AccessExpiresAt.IsZero() || now.Before(c.AccessExpiresAt) {
 		return nil
 	}
-	return &Error{Class: ErrNeedsNewToken, Op: "use the " + noun(c.Kind), Tenant: c.Tenant, Kind: c.Kind,
+	return &Error{
+		Class: ErrNeedsNewToken, Op: "use the " + noun(c.Kind), Tenant: c.Tenant, Kind: c.Kind,
 		Description: "it expired at " + c.AccessExpiresAt.UTC().Format(time.DateTime) + " UTC",
-		Hint:        "make a new one " + origin(c.Kind) + ", and run: " + t.Again(c.Tenant, c.Kind)}
+		Hint:        "make a new one " + origin(c.Kind) + ", and run: " + t.Again(c.Tenant, c.Kind),
+	}
 }

@@ -77,8 +77,10 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 			w := newWorld(t)
 			w.connect(tenant)
 			_, refresh := w.stored()
-			w.srv.FailToken(confluencetest.TokenFault{Kind: confluencetest.TokenStatus, RefreshToken: refresh, Status: test.status, Body: test.body,
-				RetryAfter: test.retryAfter, Times: test.calls})
+			w.srv.FailToken(confluencetest.TokenFault{
+				Kind: confluencetest.TokenStatus, RefreshToken: refresh, Status: test.status, Body: test.body,
+				RetryAfter: test.retryAfter, Times: test.calls,
+			})
 			w.clock.Advance(2 * time.Hour)
 			tokens := w.process()
 			_, _, err := tokens.Token(t.Context(), tenant, kind)
@@ -86,11 +88,11 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 				t.Fatalf("err = %v, want %v", err, test.class)
 			}
 			for _, other := range []error{oauth.ErrNeedsReconsent, oauth.ErrClientConfig, oauth.ErrTemporary} {
-				if other != test.class && errors.Is(err, other) {
+				if !errors.Is(test.class, other) && errors.Is(err, other) {
 					t.Errorf("err is %v too", other)
 				}
 			}
-			if test.class == oauth.ErrClientConfig && test.status/100 == 4 && test.status != 404 && !strings.Contains(err.Error(), "oauth.client_secret") {
+			if errors.Is(test.class, oauth.ErrClientConfig) && test.status/100 == 4 && test.status != 404 && !strings.Contains(err.Error(), "oauth.client_secret") {
 				t.Errorf("the error names no configuration key: %v", err)
 			}
 			c := w.row()
@@ -310,12 +312,14 @@ func TestCloseGivesUpInTheEnd(t *testing.T) {
 	w.store.before = 1 << 30
 	w.store.mu.Unlock()
 	answered := make(chan struct{})
-	tokens := oauth.NewTokens(oauth.Options{Provider: w.provider(), Store: w.store, Vault: w.vault, Transport: w.wire, Log: w.log, Now: w.clock.Now,
+	tokens := oauth.NewTokens(oauth.Options{
+		Provider: w.provider(), Store: w.store, Vault: w.vault, Transport: w.wire, Log: w.log, Now: w.clock.Now,
 		Trace: func(point string) {
 			if point == "refresh.answer_received" {
 				close(answered)
 			}
-		}})
+		},
+	})
 	failed := make(chan error, 1)
 	go func() {
 		_, _, err := tokens.Token(context.Background(), tenant, kind)
