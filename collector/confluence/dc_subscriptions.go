@@ -61,9 +61,12 @@ func normalizeLicence(w *licenceWire, used *int64) datasets.Subscription {
 	return row
 }
 
+// lastMillis is the end of the year 9999; what is later is no date.
+const lastMillis = 253402300799999
+
 // millis is a time in milliseconds since 1970; nothing is the zero time.
 func millis(ms *int64) time.Time {
-	if ms == nil || *ms <= 0 {
+	if ms == nil || *ms <= 0 || *ms > lastMillis {
 		return time.Time{}
 	}
 	return time.UnixMilli(*ms).UTC()

@@ -1,0 +1,245 @@
+package confluence_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector/confluence"
+	"github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/collector/httpx"
+	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
+)
+
+// center is a simulated Data Center with what a client needs to be let in.
+type center struct {
+	t       testing.TB
+	srv     *confluencetest.Server
+	dc      *confluencetest.DataCenter
+	options httpx.Options
+}
+
+func newCenter(t testing.TB, settings confluencetest.DataCenterSettings) *center {
+	t.Helper()
+	srv := confluencetest.New(confluencetest.Settings{Seed: 7})
+	dc := srv.AddDataCenter(settings)
+	if err := srv.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(srv.Close)
+	wire := httpx.NewTransport()
+	t.Cleanup(wire.CloseIdleConnections)
+	return &center{t: t, srv: srv, dc: dc, options: httpx.Options{
+		Base: dc.URL(), Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3,
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	}}
+}
+
+// way is a credential of the kind, of the named user (the administrator if empty)
+// and with the scope, and its secret.
+func (c *center) way(kind, username, scope string) (confluence.Way, string) {
+	c.t.Helper()
+	w := confluence.Way{Kind: kind, Principal: c.dc.Collector().UserKey}
+	var token string
+	if kind == schemas.CredentialDCOAuth {
+		client := c.dc.AddClient(confluencetest.DCClient{RedirectURIs: []string{"http://127.0.0.1/callback"}})
+		tokens, _, err := c.dc.Connect(confluencetest.DCConsent{ClientID: client.ClientID, Username: username, Scope: scope})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		token = tokens.AccessToken
+		all := []string{"READ", "WRITE", "ADMIN", "SYSTEM_ADMIN"} // each holds those before it
+		w.Scopes = all[:slices.Index(all, scope)+1]
+	} else {
+		token = c.dc.AddPAT(confluencetest.DCPAT{Username: username}).Token
+	}
+	options := c.options
+	options.Auth = httpx.Bearer(token)
+	client, err := httpx.New(options)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	w.Client = client
+	return w, token
+}
+
+func (c *center) source(ways ...confluence.Way) *confluence.Source {
+	c.t.Helper()
+	if len(ways) == 0 {
+		w, _ := c.way(schemas.CredentialDCToken, "", "")
+		ways = append(ways, w)
+	}
+	return confluence.New(confluence.Settings{Tenant: "acme", Deployment: schemas.DataCenter, Site: c.dc.URL(), Ways: ways})
+}
+
+// dataCenterTables are the datasets that there are on Data Center.
+func dataCenterTables() []*schemas.Dataset {
+	return slices.DeleteFunc(datasets.All(), func(d *schemas.Dataset) bool { return !d.On(schemas.DataCenter) })
+}
+
+// readCenter does what a run does: parents before children, all partitions.
+func readCenter(t testing.TB, s *confluence.Source) snapshot {
+	all := snapshot{}
+	for _, table := range dataCenterTables() {
+		all[table.Name] = map[string]reading{}
+		for _, p := range partitions(s, table) {
+			all[table.Name][p] = read(t, s, table, p)
+		}
+	}
+	return all
+}
+
+// grantIDOf is the id of a grant as it is documented, written down again.
+func grantIDOf(parts ...string) string {
+	h := sha256.New()
+	h.Write([]byte("sitedrift data center permission\x00"))
+	for _, p := range parts {
+		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
+		h.Write([]byte(p))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// holder is whom the simulator gave a permission to: type, id and name, in the
+// words of site_permissions.
+func holder(s confluencetest.DCSubject) (kind, id, name string) {
+	switch s.Type {
+	case confluencetest.SubjectUser, confluencetest.SubjectDeleted:
+		return "user", s.UserKey, s.DisplayName
+	case confluencetest.SubjectGroup:
+		return "group", s.Name, s.Name
+	case confluencetest.SubjectAnonymous, "":
+		return "anonymous", "anonymous", ""
+	case confluencetest.SubjectUnlicensed:
+		return "unlicensed", "unlicensed", ""
+	default:
+		return s.Type, s.Name, s.DisplayName
+	}
+}
+
+// truthOfCenter is what the site holds, in the shape of the datasets: written down
+// again here, so that a mistake in a normalizer has nothing to hide behind.
+func truthOfCenter(dc *confluencetest.DataCenter) map[string]map[string][]row {
+	t := dc.Truth()
+	out := map[string]map[string][]row{}
+	put := func(table *schemas.Dataset, partition string, r ...row) {
+		if out[table.Name] == nil {
+			out[table.Name] = map[string][]row{}
+		}
+		for _, one := range r {
+			if !slices.ContainsFunc(out[table.Name][partition], func(o row) bool { return maps.Equal(o, one) }) {
+				out[table.Name][partition] = append(out[table.Name][partition], one)
+			}
+		}
+		if len(r) == 0 && out[table.Name][partition] == nil {
+			out[table.Name][partition] = []row{} // it is there, and empty
+		}
+	}
+	none := func(names ...string) row {
+		r := row{}
+		for _, n := range names {
+			r[n] = "null"
+		}
+		return r
+	}
+	with := func(r, more row) row { maps.Copy(r, more); return r }
+	for _, s := range t.Spaces {
+		put(datasets.Spaces.Dataset, "", with(none("alias", "author_id", "created_at"), row{
+			"space_id": js(s.ID), "space_key": js(s.Key), "name": js(s.Name), "type": js(s.Type), "status": js(s.Status), "homepage_id": orNull(s.HomepageID),
+		}))
+		put(datasets.SpacePermissions.Dataset, s.ID)
+		for _, p := range t.Permissions[s.Key] {
+			kind, id, _ := holder(p.Subject)
+			if class := map[string]string{"anonymous": "anonymous-users", "unlicensed": "unlicensed-users"}[kind]; class != "" {
+				kind, id = "access-class", class
+			}
+			put(datasets.SpacePermissions.Dataset, s.ID, row{
+				"permission_id": js(grantIDOf(s.ID, kind, id, p.Operation, p.Target)), "space_key": js(s.Key), "principal_type": js(kind), "principal_id": js(id),
+				"operation": js(p.Operation), "target_type": js(p.Target),
+			})
+		}
+	}
+	for _, p := range slices.Concat(t.Global, t.Unlicensed) {
+		kind, id, name := holder(p.Subject)
+		put(datasets.SitePermissions.Dataset, "", row{
+			"principal_type": js(kind), "principal_id": js(id), "principal_name": orNull(name), "operation": js(p.Operation), "target_type": js(p.Target),
+		})
+	}
+	setting := func(section, name, value string) {
+		put(datasets.SecurityConfiguration.Dataset, section, with(none("value_bool", "value_int"), row{"setting": js(name), "value": js(value), "value_type": js("string"), "origin": js("site")}))
+	}
+	setting("server_information", "base_url", dc.URL())
+	setting("server_information", "version", t.Server.Version)
+	setting("server_information", "build_number", strconv.Itoa(t.Server.BuildNumber))
+	setting("access_mode", "access_mode", t.Server.AccessMode)
+	users := map[string]confluencetest.DCUser{}
+	for _, u := range t.Users {
+		users[u.UserKey] = u
+		status := "inactive"
+		if u.Active {
+			status = "active"
+		}
+		put(datasets.Users.Dataset, "", with(none("time_zone", "personal_space_id", "is_external"), row{
+			"account_id": js(u.UserKey), "account_type": js("user"), "account_status": js(status), "display_name": orNull(u.DisplayName), "public_name": js(u.Username), "email": orNull(u.Email),
+		}))
+	}
+	for _, g := range t.Groups {
+		put(datasets.Groups.Dataset, "", row{"group_id": js(g), "name": js(g), "type": js("group")})
+		put(datasets.GroupMembers.Dataset, g)
+		for _, key := range t.Members[g] {
+			put(datasets.GroupMembers.Dataset, g, row{"account_id": js(key), "group_name": js(g), "display_name": orNull(users[key].DisplayName), "account_type": js("user")})
+		}
+		for _, n := range t.Nested[g] {
+			put(datasets.GroupMembers.Dataset, g, row{"account_id": js(n), "group_name": js(g), "display_name": js(n), "account_type": js("group")})
+		}
+	}
+	put(datasets.InstalledApps.Dataset, "plugins")
+	for _, a := range t.Addons {
+		if !a.UserInstalled {
+			continue
+		}
+		r := with(none("license_active", "license_type", "installed_by", "installed_at", "distribution"), row{
+			"app_key": js(a.Key), "name": js(a.Name), "version": orNull(a.Version), "vendor": orNull(a.Vendor), "enabled": fmt.Sprint(a.Enabled), "user_installed": "true", "scopes": "[]", "egress": "[]",
+		})
+		if a.License != nil {
+			r["license_active"], r["license_type"] = fmt.Sprint(a.License.Valid), js(a.License.Type)
+		}
+		put(datasets.InstalledApps.Dataset, "plugins", r)
+	}
+	used, free := len(t.Active), "null"
+	total := "null"
+	if t.License.MaximumUsers >= 0 {
+		total, free = fmt.Sprint(t.License.MaximumUsers), fmt.Sprint(max(t.License.MaximumUsers-used, 0))
+	}
+	stamp := func(at time.Time) string {
+		if at.IsZero() {
+			return "null"
+		}
+		return js(at.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
+	put(datasets.Subscriptions.Dataset, "", row{
+		"product": js("confluence"), "seats_used": fmt.Sprint(used), "seats_free": free, "seats_total": total, "unlimited": fmt.Sprint(t.License.MaximumUsers < 0), "plan": "null",
+		"license_type": js(t.License.Type), "active": "true", "expires_at": stamp(t.License.Expires), "maintained_until": stamp(t.License.MaintenanceEnds),
+	})
+	return out
+}
+
+// prepare reads the dataset that the partitions are from.
+func (c *center) prepare(s *confluence.Source, table *schemas.Dataset) {
+	c.t.Helper()
+	for _, d := range dataCenterTables() {
+		if d.Name == table.Parent {
+			if r := read(c.t, s, d, schemas.Whole); r.err != nil {
+				c.t.Fatalf("%s: %v", d.Name, r.err)
+			}
+		}
+	}
+}
