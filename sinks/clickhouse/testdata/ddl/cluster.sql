@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`groups_versions` ON CLUSTER 'main'
     `op` Enum8('baseline' = 1, 'added' = 2, 'changed' = 3, 'removed' = 4, 'out_of_view' = 5) COMMENT 'What the version tells of its entity.',
     `row_hash` FixedString(32) COMMENT 'Hash of the compared values.',
     `epoch` UInt32 COMMENT 'Epoch of the dataset: a stretch of runs under one fingerprint.',
-    `group_id` String COMMENT 'Id of the group.' CODEC(ZSTD(1)),
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.' CODEC(ZSTD(1)),
     `name` String COMMENT 'Name of the group.' CODEC(ZSTD(1)),
     `type` LowCardinality(String) COMMENT 'Type that the site gives it; group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',

@@ -10,7 +10,9 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`external_collaborators_versions`
     `account_id` String COMMENT 'Account.' CODEC(ZSTD(1)),
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.' CODEC(ZSTD(1)),
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.' CODEC(ZSTD(1)),
-    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
+    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
+    `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.' CODEC(ZSTD(1)),
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version; the same for all rows of a run.',
     `run_id` UUID COMMENT 'Run that wrote the version.'
@@ -18,7 +20,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`external_collaborators_versions`
 ENGINE = MergeTree
 ORDER BY (tenant_id, partition_id, key_hash, seq)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
-COMMENT 'Every version of external_collaborators, also of runs that were never published: read the views. Accounts in at least one group that the site flags as external collaborators (guests). Guests in no group are not seen. Accounts whose flag the site leaves out are neither listed nor taken off.';
+COMMENT 'Every version of external_collaborators, also of runs that were never published: read the views. Accounts in at least one group that the site flags as external collaborators (guests). With the flags alone, guests in no group are not seen, and accounts whose flag the site leaves out are neither listed nor taken off.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators`
 (
@@ -26,7 +28,9 @@ CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators`
     `account_id` String COMMENT 'Account.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.',
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
-    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
+    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
+    `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -37,6 +41,8 @@ SELECT
     argMax(tuple(v.`display_name`), v.seq).1 AS `display_name`,
     argMax(tuple(v.`email`), v.seq).1 AS `email`,
     argMax(v.`account_status`, v.seq) AS `account_status`,
+    argMax(v.`space_ids`, v.seq) AS `space_ids`,
+    argMax(v.`spaces_known`, v.seq) AS `spaces_known`,
     argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
     argMax(v.`observed_at`, v.seq) AS `observed_at`,
     argMax(v.`run_id`, v.seq) AS `run_id`
@@ -45,7 +51,7 @@ INNER JOIN (SELECT * FROM `sitedrift`.`external_collaborators_versions`) AS v ON
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 GROUP BY v.tenant_id, v.partition_id, v.key_hash
 HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
-COMMENT 'Accounts in at least one group that the site flags as external collaborators (guests). Guests in no group are not seen. Accounts whose flag the site leaves out are neither listed nor taken off.';
+COMMENT 'Accounts in at least one group that the site flags as external collaborators (guests). With the flags alone, guests in no group are not seen, and accounts whose flag the site leaves out are neither listed nor taken off.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators_at`
 (
@@ -53,7 +59,9 @@ CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators_at`
     `account_id` String COMMENT 'Account.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.',
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
-    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
+    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
+    `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -64,6 +72,8 @@ SELECT
     argMax(tuple(v.`display_name`), v.seq).1 AS `display_name`,
     argMax(tuple(v.`email`), v.seq).1 AS `email`,
     argMax(v.`account_status`, v.seq) AS `account_status`,
+    argMax(v.`space_ids`, v.seq) AS `space_ids`,
+    argMax(v.`spaces_known`, v.seq) AS `spaces_known`,
     argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
     argMax(v.`observed_at`, v.seq) AS `observed_at`,
     argMax(v.`run_id`, v.seq) AS `run_id`
@@ -80,7 +90,9 @@ CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators_history`
     `account_id` String COMMENT 'Account.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.',
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
-    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
+    `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
+    `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.',
@@ -94,6 +106,8 @@ SELECT
     v.`display_name` AS `display_name`,
     v.`email` AS `email`,
     v.`account_status` AS `account_status`,
+    v.`space_ids` AS `space_ids`,
+    v.`spaces_known` AS `spaces_known`,
     v.`first_seen_at` AS `first_seen_at`,
     v.`observed_at` AS `observed_at`,
     v.`run_id` AS `run_id`,

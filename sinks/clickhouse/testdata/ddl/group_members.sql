@@ -1,16 +1,16 @@
 CREATE TABLE IF NOT EXISTS `sitedrift`.`group_members_versions`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `partition_id` String COMMENT 'Id of the group.' CODEC(ZSTD(1)),
+    `partition_id` String COMMENT 'Id of the group; on Data Center its name.' CODEC(ZSTD(1)),
     `key_hash` FixedString(16) COMMENT 'Identity of the entity inside its partition.',
     `seq` UInt64 COMMENT 'Attempt number of the run that wrote the version.',
     `op` Enum8('baseline' = 1, 'added' = 2, 'changed' = 3, 'removed' = 4, 'out_of_view' = 5) COMMENT 'What the version tells of its entity.',
     `row_hash` FixedString(32) COMMENT 'Hash of the compared values.',
     `epoch` UInt32 COMMENT 'Epoch of the dataset: a stretch of runs under one fingerprint.',
-    `account_id` String COMMENT 'Account of the member.' CODEC(ZSTD(1)),
+    `account_id` String COMMENT 'Account of the member; on Data Center the user key, or the name of a nested group.' CODEC(ZSTD(1)),
     `group_name` String COMMENT 'Name of the group when the row was written.' CODEC(ZSTD(1)),
     `display_name` Nullable(String) COMMENT 'Name of the member when the row was written; null when their privacy settings hide it.' CODEC(ZSTD(1)),
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another; on Data Center user, or group for a nested group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version; the same for all rows of a run.',
     `run_id` UUID COMMENT 'Run that wrote the version.'
@@ -18,16 +18,16 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`group_members_versions`
 ENGINE = MergeTree
 ORDER BY (tenant_id, partition_id, key_hash, seq)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
-COMMENT 'Every version of group_members, also of runs that were never published: read the views. Who is in which group. Suspended accounts may be left out by the site.';
+COMMENT 'Every version of group_members, also of runs that were never published: read the views. Who is in which group. Suspended accounts may be left out by the site. On Data Center groups can be in groups: a group that is directly in another one is a row too, with account_type group and its group_id as account_id; the site may list the members of such a group with those of the outer one.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`group_members`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `group_id` String COMMENT 'Id of the group.',
-    `account_id` String COMMENT 'Account of the member.',
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.',
+    `account_id` String COMMENT 'Account of the member; on Data Center the user key, or the name of a nested group.',
     `group_name` String COMMENT 'Name of the group when the row was written.',
     `display_name` Nullable(String) COMMENT 'Name of the member when the row was written; null when their privacy settings hide it.',
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another; on Data Center user, or group for a nested group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -47,16 +47,16 @@ INNER JOIN (SELECT * FROM `sitedrift`.`group_members_versions`) AS v ON v.tenant
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 GROUP BY v.tenant_id, v.partition_id, v.key_hash
 HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
-COMMENT 'Who is in which group. Suspended accounts may be left out by the site.';
+COMMENT 'Who is in which group. Suspended accounts may be left out by the site. On Data Center groups can be in groups: a group that is directly in another one is a row too, with account_type group and its group_id as account_id; the site may list the members of such a group with those of the outer one.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`group_members_at`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `group_id` String COMMENT 'Id of the group.',
-    `account_id` String COMMENT 'Account of the member.',
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.',
+    `account_id` String COMMENT 'Account of the member; on Data Center the user key, or the name of a nested group.',
     `group_name` String COMMENT 'Name of the group when the row was written.',
     `display_name` Nullable(String) COMMENT 'Name of the member when the row was written; null when their privacy settings hide it.',
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another; on Data Center user, or group for a nested group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -81,11 +81,11 @@ COMMENT 'As group_members, at a time: group_members_at(at = \'2026-03-01 00:00:0
 CREATE OR REPLACE VIEW `sitedrift`.`group_members_history`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `group_id` String COMMENT 'Id of the group.',
-    `account_id` String COMMENT 'Account of the member.',
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.',
+    `account_id` String COMMENT 'Account of the member; on Data Center the user key, or the name of a nested group.',
     `group_name` String COMMENT 'Name of the group when the row was written.',
     `display_name` Nullable(String) COMMENT 'Name of the member when the row was written; null when their privacy settings hide it.',
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, or another; on Data Center user, or group for a nested group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.',

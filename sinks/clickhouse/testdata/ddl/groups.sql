@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`groups_versions`
     `op` Enum8('baseline' = 1, 'added' = 2, 'changed' = 3, 'removed' = 4, 'out_of_view' = 5) COMMENT 'What the version tells of its entity.',
     `row_hash` FixedString(32) COMMENT 'Hash of the compared values.',
     `epoch` UInt32 COMMENT 'Epoch of the dataset: a stretch of runs under one fingerprint.',
-    `group_id` String COMMENT 'Id of the group.' CODEC(ZSTD(1)),
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.' CODEC(ZSTD(1)),
     `name` String COMMENT 'Name of the group.' CODEC(ZSTD(1)),
     `type` LowCardinality(String) COMMENT 'Type that the site gives it; group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
@@ -22,7 +22,7 @@ COMMENT 'Every version of groups, also of runs that were never published: read t
 CREATE OR REPLACE VIEW `sitedrift`.`groups`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `group_id` String COMMENT 'Id of the group.',
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.',
     `name` String COMMENT 'Name of the group.',
     `type` LowCardinality(String) COMMENT 'Type that the site gives it; group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
@@ -47,7 +47,7 @@ COMMENT 'Groups that Confluence knows.';
 CREATE OR REPLACE VIEW `sitedrift`.`groups_at`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `group_id` String COMMENT 'Id of the group.',
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.',
     `name` String COMMENT 'Name of the group.',
     `type` LowCardinality(String) COMMENT 'Type that the site gives it; group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
@@ -72,7 +72,7 @@ COMMENT 'As groups, at a time: groups_at(at = \'2026-03-01 00:00:00\'), UTC.';
 CREATE OR REPLACE VIEW `sitedrift`.`groups_history`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `group_id` String COMMENT 'Id of the group.',
+    `group_id` String COMMENT 'Id of the group; on Data Center its name.',
     `name` String COMMENT 'Name of the group.',
     `type` LowCardinality(String) COMMENT 'Type that the site gives it; group.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',

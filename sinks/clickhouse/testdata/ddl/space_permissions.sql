@@ -7,10 +7,10 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`space_permissions_versions`
     `op` Enum8('baseline' = 1, 'added' = 2, 'changed' = 3, 'removed' = 4, 'out_of_view' = 5) COMMENT 'What the version tells of its entity.',
     `row_hash` FixedString(32) COMMENT 'Hash of the compared values.',
     `epoch` UInt32 COMMENT 'Epoch of the dataset: a stretch of runs under one fingerprint.',
-    `permission_id` String COMMENT 'Id of the grant.' CODEC(ZSTD(1)),
+    `permission_id` String COMMENT 'Id of the grant; on Data Center a hash of what it grants, and to whom.' CODEC(ZSTD(1)),
     `space_key` String COMMENT 'Key of the space when the row was written.' CODEC(ZSTD(1)),
     `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
-    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.' CODEC(ZSTD(1)),
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.' CODEC(ZSTD(1)),
     `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
     `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
@@ -20,16 +20,16 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`space_permissions_versions`
 ENGINE = MergeTree
 ORDER BY (tenant_id, partition_id, key_hash, seq)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
-COMMENT 'Every version of space_permissions, also of runs that were never published: read the views. Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users.';
+COMMENT 'Every version of space_permissions, also of runs that were never published: read the views. Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users. Data Center gives grants no ids; theirs are made of space, principal, operation and target, so that a grant is only ever added or removed.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`space_permissions`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `space_id` String COMMENT 'Id of the space.',
-    `permission_id` String COMMENT 'Id of the grant.',
+    `permission_id` String COMMENT 'Id of the grant; on Data Center a hash of what it grants, and to whom.',
     `space_key` String COMMENT 'Key of the space when the row was written.',
     `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
-    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.',
     `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
     `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
@@ -53,16 +53,16 @@ INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.te
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 GROUP BY v.tenant_id, v.partition_id, v.key_hash
 HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
-COMMENT 'Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users.';
+COMMENT 'Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users. Data Center gives grants no ids; theirs are made of space, principal, operation and target, so that a grant is only ever added or removed.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`space_permissions_at`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `space_id` String COMMENT 'Id of the space.',
-    `permission_id` String COMMENT 'Id of the grant.',
+    `permission_id` String COMMENT 'Id of the grant; on Data Center a hash of what it grants, and to whom.',
     `space_key` String COMMENT 'Key of the space when the row was written.',
     `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
-    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.',
     `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
     `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
@@ -92,10 +92,10 @@ CREATE OR REPLACE VIEW `sitedrift`.`space_permissions_history`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `space_id` String COMMENT 'Id of the space.',
-    `permission_id` String COMMENT 'Id of the grant.',
+    `permission_id` String COMMENT 'Id of the grant; on Data Center a hash of what it grants, and to whom.',
     `space_key` String COMMENT 'Key of the space when the row was written.',
     `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
-    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.',
     `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
     `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',

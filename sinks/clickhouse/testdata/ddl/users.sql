@@ -7,12 +7,12 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`users_versions`
     `op` Enum8('baseline' = 1, 'added' = 2, 'changed' = 3, 'removed' = 4, 'out_of_view' = 5) COMMENT 'What the version tells of its entity.',
     `row_hash` FixedString(32) COMMENT 'Hash of the compared values.',
     `epoch` UInt32 COMMENT 'Epoch of the dataset: a stretch of runs under one fingerprint.',
-    `account_id` String COMMENT 'Account.' CODEC(ZSTD(1)),
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another.',
+    `account_id` String COMMENT 'Account; on Data Center the user key, which stays when the username changes.' CODEC(ZSTD(1)),
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another; on Data Center user.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.' CODEC(ZSTD(1)),
-    `public_name` Nullable(String) COMMENT 'Public name; null when hidden.' CODEC(ZSTD(1)),
-    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.' CODEC(ZSTD(1)),
+    `public_name` Nullable(String) COMMENT 'Public name, on Data Center the username; null when hidden.' CODEC(ZSTD(1)),
+    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it, or when there is none.' CODEC(ZSTD(1)),
     `time_zone` Nullable(String) COMMENT 'Time zone; null when hidden.' CODEC(ZSTD(1)),
     `personal_space_id` Nullable(String) COMMENT 'Id of the personal space, if there is one.' CODEC(ZSTD(1)),
     `is_external` Nullable(Bool) COMMENT 'Whether the account is an external collaborator (guest); null when the site does not say, which is not a no.',
@@ -23,17 +23,17 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`users_versions`
 ENGINE = MergeTree
 ORDER BY (tenant_id, partition_id, key_hash, seq)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
-COMMENT 'Every version of users, also of runs that were never published: read the views. Accounts that are in at least one group of the site. User search, which stops at 10,000, is not used.';
+COMMENT 'Every version of users, also of runs that were never published: read the views. Accounts that are in at least one group of the site; on Data Center all accounts, deactivated ones too. User search, which stops at 10,000, is not used.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`users`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `account_id` String COMMENT 'Account.',
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another.',
+    `account_id` String COMMENT 'Account; on Data Center the user key, which stays when the username changes.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another; on Data Center user.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.',
-    `public_name` Nullable(String) COMMENT 'Public name; null when hidden.',
-    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
+    `public_name` Nullable(String) COMMENT 'Public name, on Data Center the username; null when hidden.',
+    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it, or when there is none.',
     `time_zone` Nullable(String) COMMENT 'Time zone; null when hidden.',
     `personal_space_id` Nullable(String) COMMENT 'Id of the personal space, if there is one.',
     `is_external` Nullable(Bool) COMMENT 'Whether the account is an external collaborator (guest); null when the site does not say, which is not a no.',
@@ -60,17 +60,17 @@ INNER JOIN (SELECT * FROM `sitedrift`.`users_versions`) AS v ON v.tenant_id = h.
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 GROUP BY v.tenant_id, v.partition_id, v.key_hash
 HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
-COMMENT 'Accounts that are in at least one group of the site. User search, which stops at 10,000, is not used.';
+COMMENT 'Accounts that are in at least one group of the site; on Data Center all accounts, deactivated ones too. User search, which stops at 10,000, is not used.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`users_at`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `account_id` String COMMENT 'Account.',
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another.',
+    `account_id` String COMMENT 'Account; on Data Center the user key, which stays when the username changes.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another; on Data Center user.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.',
-    `public_name` Nullable(String) COMMENT 'Public name; null when hidden.',
-    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
+    `public_name` Nullable(String) COMMENT 'Public name, on Data Center the username; null when hidden.',
+    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it, or when there is none.',
     `time_zone` Nullable(String) COMMENT 'Time zone; null when hidden.',
     `personal_space_id` Nullable(String) COMMENT 'Id of the personal space, if there is one.',
     `is_external` Nullable(Bool) COMMENT 'Whether the account is an external collaborator (guest); null when the site does not say, which is not a no.',
@@ -102,12 +102,12 @@ COMMENT 'As users, at a time: users_at(at = \'2026-03-01 00:00:00\'), UTC.';
 CREATE OR REPLACE VIEW `sitedrift`.`users_history`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
-    `account_id` String COMMENT 'Account.',
-    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another.',
+    `account_id` String COMMENT 'Account; on Data Center the user key, which stays when the username changes.',
+    `account_type` LowCardinality(String) COMMENT 'atlassian for a person, app, customer, or another; on Data Center user.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown.',
     `display_name` Nullable(String) COMMENT 'Name as shown; null when hidden.',
-    `public_name` Nullable(String) COMMENT 'Public name; null when hidden.',
-    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
+    `public_name` Nullable(String) COMMENT 'Public name, on Data Center the username; null when hidden.',
+    `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it, or when there is none.',
     `time_zone` Nullable(String) COMMENT 'Time zone; null when hidden.',
     `personal_space_id` Nullable(String) COMMENT 'Id of the personal space, if there is one.',
     `is_external` Nullable(Bool) COMMENT 'Whether the account is an external collaborator (guest); null when the site does not say, which is not a no.',
