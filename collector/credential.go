@@ -3,6 +3,8 @@ package collector
 import (
 	"errors"
 	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 // CredentialState says whether a credential can be used.
@@ -14,31 +16,32 @@ const (
 	CredentialNeedsReconsent CredentialState = "needs_reconsent" // the grant is proven dead; only a person can help
 )
 
-// The kinds of credentials. A tenant has at most one of each.
+// The kinds of credentials, by the names that the datasets' sources use. A tenant
+// has at most one of each.
 const (
 	// CredentialKind3LO is a Cloud 3LO grant with a rotating refresh token
 	// (Atlassian, "OAuth 2.0 (3LO) apps").
-	CredentialKind3LO = "3lo"
+	CredentialKind3LO = schemas.Credential3LO
 	// CredentialKindServiceAccount is the client id and secret of a Cloud service
 	// account (Atlassian, "Create OAuth 2.0 credential for service accounts").
-	CredentialKindServiceAccount = "service_account"
+	CredentialKindServiceAccount = schemas.CredentialServiceAccount
 	// CredentialKindScopedToken is an API token with scopes, of a person or of a
 	// service account, for the API gateway (Atlassian, "Scoped API Tokens in
 	// Confluence Cloud").
-	CredentialKindScopedToken = "scoped_token"
+	CredentialKindScopedToken = schemas.CredentialScopedToken
 	// CredentialKindAPIToken is an API token without scopes, for the site's own
 	// host: it may do what its account may (Atlassian, "Manage API tokens for your
 	// Atlassian account").
-	CredentialKindAPIToken = "api_token"
+	CredentialKindAPIToken = schemas.CredentialAPIToken
 	// CredentialKindAdminKey is an API key of a Cloud organization (Atlassian,
 	// "Manage an organization with the admin APIs").
-	CredentialKindAdminKey = "admin_key"
+	CredentialKindAdminKey = schemas.CredentialAdminKey
 	// CredentialKindDCOAuth is a Data Center grant with a rotating refresh token
 	// (Atlassian, "Confluence OAuth 2.0 provider API").
-	CredentialKindDCOAuth = "dc_oauth"
+	CredentialKindDCOAuth = schemas.CredentialDCOAuth
 	// CredentialKindDCToken is a personal access token of Data Center (Atlassian,
 	// "Using personal access tokens").
-	CredentialKindDCToken = "dc_pat"
+	CredentialKindDCToken = schemas.CredentialDCToken
 )
 
 // ErrNoCredential says that a tenant has no credential of the asked kind yet.
