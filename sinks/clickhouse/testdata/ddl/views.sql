@@ -1,3 +1,74 @@
+CREATE OR REPLACE VIEW `sitedrift`.`changes`
+(
+    `event_id` UUID COMMENT 'Identity of the event; the same however often it is delivered.',
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `dataset` LowCardinality(String) COMMENT 'Dataset that the entity belongs to.',
+    `partition_id` String COMMENT 'Part of the dataset that the entity belongs to: a space, a group; empty for the whole.',
+    `entity_key` String COMMENT 'Key of the entity inside its partition.',
+    `entity_name` String COMMENT 'The entity\'s name for people, as of the change.',
+    `change` LowCardinality(String) COMMENT 'added, changed, removed, vanished, baseline or coverage.',
+    `fields` Array(String) COMMENT 'Names of the columns that changed.',
+    `before` String COMMENT 'JSON object of the changed columns as they were.',
+    `after` String COMMENT 'JSON object of the changed columns as they are now.',
+    `severity` LowCardinality(String) COMMENT 'info, low, medium or high, by the dataset\'s rules.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that showed the change.',
+    `not_before` Nullable(DateTime64(3, 'UTC')) COMMENT 'Start of the previous complete read: the change happened after it.',
+    `run_id` UUID COMMENT 'Run that found it.',
+    `epoch` UInt32 COMMENT 'Epoch of the dataset.',
+    `seq` UInt64 COMMENT 'Attempt number of the run.'
+) AS
+SELECT
+    v.`event_id` AS `event_id`,
+    v.`tenant_id` AS `tenant_id`,
+    v.`dataset` AS `dataset`,
+    v.`partition_id` AS `partition_id`,
+    v.`entity_key` AS `entity_key`,
+    v.`entity_name` AS `entity_name`,
+    v.`change` AS `change`,
+    v.`fields` AS `fields`,
+    v.`before` AS `before`,
+    v.`after` AS `after`,
+    v.`severity` AS `severity`,
+    v.`observed_at` AS `observed_at`,
+    v.`not_before` AS `not_before`,
+    v.`run_id` AS `run_id`,
+    v.`epoch` AS `epoch`,
+    v.`seq` AS `seq`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL) AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`changes_log`) AS v ON v.tenant_id = h.tenant_id AND v.dataset = h.dataset
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+COMMENT 'What changed between two snapshots of a site, one event a row.';
+
+CREATE OR REPLACE VIEW `sitedrift`.`coverage`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `dataset` LowCardinality(String) COMMENT 'Dataset.',
+    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole.',
+    `state` LowCardinality(String) COMMENT 'complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.',
+    `evidence` String COMMENT 'What the site answered.',
+    `unlock` String COMMENT 'What would make it readable.',
+    `last_complete_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Start of the last complete read before this state.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'When the state was seen first.',
+    `run_id` UUID COMMENT 'Run that saw it.',
+    `seq` UInt64 COMMENT 'Attempt number of the run.'
+) AS
+SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`dataset` AS `dataset`,
+    v.`partition_id` AS `partition_id`,
+    argMax(v.`state`, v.seq) AS `state`,
+    argMax(v.`evidence`, v.seq) AS `evidence`,
+    argMax(v.`unlock`, v.seq) AS `unlock`,
+    argMax(tuple(v.`last_complete_at`), v.seq).1 AS `last_complete_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`,
+    argMax(v.`seq`, v.seq) AS `seq`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL) AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`coverage_log`) AS v ON v.tenant_id = h.tenant_id AND v.dataset = h.dataset
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.dataset, v.partition_id
+COMMENT 'What can be seen of each dataset and partition now.';
+
 CREATE OR REPLACE VIEW `sitedrift`.`coverage_history`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
