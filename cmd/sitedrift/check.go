@@ -51,7 +51,7 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 			res.Missing = append(res.Missing, s)
 		}
 	}
-	source, err := a.openSource(ctx, t, tables())
+	source, err := a.openSource(ctx, t, tables(), nil)
 	if refusal := (*collector.ReadError)(nil); errors.As(err, &refusal) {
 		for _, d := range tables() {
 			res.Findings = append(res.Findings, findingShown{Dataset: d.Name, State: string(refusal.State), Evidence: refusal.Evidence, Unlock: refusal.Unlock})
@@ -61,6 +61,7 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 	if err != nil {
 		return res, err
 	}
+	source.Probe(ctx, func(string, string, string) bool { return true }) // nothing of it is stored
 	res.Findings = each(source.Check(ctx), showFinding)
 	return res, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -24,6 +26,18 @@ type credInfo struct {
 	DaysLeft    *int       `json:"days_left"`  // until a person must consent again or make a new token; null: not known
 	Soon        bool       `json:"expires_soon"`
 	Unscoped    bool       `json:"unscoped"` // may do all that its account may
+}
+
+// moved erases the credentials that are sent to a tenant's own site, when that is
+// another one from now on: a token must never reach a host that it was not given
+// for. What is sent to Atlassian's shared services stays.
+func (a *app) moved(ctx context.Context, before, after collector.Tenant) error {
+	if before.SiteURL == after.SiteURL {
+		return nil
+	}
+	a.log.Warn("the site's address changed: tokens that were given for the old one are erased",
+		zap.String("tenant", after.ID), zap.String("before", before.SiteURL), zap.String("after", after.SiteURL))
+	return a.store.DeleteCredentials(ctx, after.ID, schemas.CredentialAPIToken, schemas.CredentialDCOAuth, schemas.CredentialDCToken)
 }
 
 // credentialsOf shows the credentials of a tenant.

@@ -25,7 +25,13 @@ func (a *app) storeTenants(ctx context.Context) error {
 		if err != nil {
 			stored = collector.Tenant{ID: t.ID, CreatedAt: a.out.now().UTC(), Paused: t.Paused}
 		}
-		stored.Name, stored.SiteURL, stored.Paused = t.Name, t.Site, stored.Paused || t.Paused
+		before := stored
+		stored.Name, stored.SiteURL, stored.Deployment, stored.Paused = t.Name, t.Site, t.Deployment, stored.Paused || t.Paused
+		if before.SiteURL != "" {
+			if err := a.moved(ctx, before, stored); err != nil {
+				return err
+			}
+		}
 		if t.CloudID != "" {
 			stored.CloudID = t.CloudID
 		}

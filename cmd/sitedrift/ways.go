@@ -16,23 +16,40 @@ import (
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
-// source opens what one run of a tenant reads from.
+// source opens what one run of a tenant reads from. Once a week it tries whether
+// the vendor has opened a source that it kept closed; what opened is read at once.
 func (a *app) source(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (collector.Source, error) {
-	s, err := a.openSource(ctx, t, scope)
-	if s == nil {
+	exposed, err := a.store.Exposures(ctx, t.ID)
+	if err != nil {
 		return nil, err
 	}
-	return s, err
+	source, err := a.openSource(ctx, t, scope, exposed)
+	if err != nil {
+		return nil, err
+	}
+	now := a.out.now()
+	found := source.Probe(ctx, func(dataset, section, credential string) bool {
+		for _, e := range exposed {
+			if e.Dataset == dataset && e.Section == section && e.Credential == credential {
+				return now.Sub(e.ProbedAt) >= probeEvery
+			}
+		}
+		return true
+	})
+	for _, e := range found {
+		if err := a.store.PutExposure(ctx, e); err != nil {
+			return nil, err
+		}
+		a.log.Info("probed a source that was closed", zap.String("tenant", t.ID), zap.String("dataset", e.Dataset), zap.String("section", e.Section),
+			zap.String("credential", e.Credential), zap.Bool("open", e.Open), zap.String("evidence", e.Evidence))
+	}
+	return source, nil
 }
 
 // openSource makes a source of all credentials that the tenant has. It is a
 // *collector.ReadError when none of them can be used.
-func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset) (*confluence.Source, error) {
+func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset, exposed []collector.Exposure) (*confluence.Source, error) {
 	stored, err := a.store.TenantCredentials(ctx, t.ID)
-	if err != nil {
-		return nil, err
-	}
-	exposed, err := a.store.Exposures(ctx, t.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +77,16 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	}
 	switch {
 	case len(stored) == 0:
-		return nil, &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the tenant has no credential yet", Unlock: connectCommand(t.ID, ""), Err: collector.ErrNoCredential}
+		return nil, &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the tenant has no credential yet", Unlock: connectCommand(t.ID, grantKind(t)), Err: collector.ErrNoCredential}
 	case !usable:
 		return nil, refused
 	}
 	return confluence.New(settings), nil
 }
+
+// probeEvery is how often it is tried whether the vendor has opened what it keeps
+// closed.
+const probeEvery = 7 * 24 * time.Hour
 
 // siteID is what answers must be about.
 func siteID(t collector.Tenant) string {
@@ -77,7 +98,7 @@ func siteID(t collector.Tenant) string {
 
 // connectCommand is what a person runs to give a tenant a credential.
 func connectCommand(tenant, kind string) string {
-	if kind == "" || kind == schemas.Credential3LO {
+	if kind == "" || kind == schemas.Credential3LO || kind == schemas.CredentialDCOAuth {
 		return "sitedrift connect --tenant " + tenant
 	}
 	return "sitedrift connect --tenant " + tenant + " --kind " + kind

@@ -11,7 +11,7 @@ func externalCollaborator(u datasets.User) datasets.ExternalCollaborator {
 	return datasets.ExternalCollaborator{AccountID: u.AccountID, AccountStatus: u.AccountStatus, DisplayName: u.DisplayName, Email: u.Email}
 }
 
-var askExternalCollaborators = question{"confluence_externalCollaboratorsByCriteria", `query($cloud: String, $first: Int, $after: String) { confluence_externalCollaboratorsByCriteria(cloudId: $cloud, first: $first, after: $after) {
+var askExternalCollaborators = question{"confluence_externalCollaboratorsByCriteria", `query($cloud: ID, $first: Int, $after: String) { confluence_externalCollaboratorsByCriteria(cloudId: $cloud, first: $first, after: $after) {
   nodes { accountId ?displayName ?email ?spacesAssigned { nodes { id key } } }
   pageInfo { endCursor hasNextPage } } }`}
 

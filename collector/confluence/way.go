@@ -91,6 +91,9 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 		}
 		w := s.ways[i]
 		scopes := w.missing(a)
+		if a.Closed { // it was found open: what is declared is what it took before
+			scopes = nil
+		}
 		switch {
 		case w.Refused != nil && w.Refused.State != schemas.CoverageForbidden:
 			return nil, w.Refused
@@ -123,8 +126,13 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 }
 
 // opened reports whether a probe found that a closed source lets the tenant in.
+// For the parts of a parent it is the parent that was probed.
 func (s *Source) opened(table *schemas.Dataset, a schemas.Access) bool {
-	return s.open != nil && s.open(table.Name, a.Section, a.Credential)
+	name := table.Name
+	if table.Parent != "" {
+		name = table.Parent
+	}
+	return s.open != nil && s.open(name, a.Section, a.Credential)
 }
 
 func (s *Source) grantScopes(scopes []string) string {

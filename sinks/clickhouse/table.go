@@ -94,7 +94,7 @@ func versionsTable(d *schemas.Dataset) table {
 	}
 	return table{
 		partition: partition,
-		name: versionsName(d), doc: "Every version of " + d.Name + ", also of runs that were never published: read the views. " + d.Doc,
+		name:      versionsName(d), doc: "Every version of " + d.Name + ", also of runs that were never published: read the views. " + d.Doc,
 		engine: "MergeTree", columns: columns, order: []string{"tenant_id", "partition_id", "key_hash", "seq"}, fed: true,
 	}
 }

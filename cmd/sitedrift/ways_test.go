@@ -1,0 +1,184 @@
+//go:build linux && !noengine
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+
+	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/collector/vault"
+	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// wayWorld is a tenant with a site, watched by the whole system under a clock that
+// the test moves.
+type wayWorld struct {
+	*demo
+	t    *testing.T
+	site *sim.Site
+}
+
+func newWayWorld(t *testing.T) *wayWorld {
+	t.Helper()
+	d := &demo{clock: &clock{t: time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)}}
+	d.server = sim.New(sim.Settings{Seed: 5, Now: d.clock.now})
+	if err := d.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.server.Close)
+	application := d.server.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
+	d.clientID = application.ClientID
+	site := d.server.AddSite(sim.SiteSettings{Name: "acme", Spaces: 6, PermissionsPerSpace: 4, Groups: 5, Users: 12, Guests: 2})
+	cfg := demoConfig(t.TempDir(), d.server.AuthURL(), d.server.APIURL(), d.clientID, []config.Tenant{{ID: "acme", Name: "Acme", Site: site.URL()}})
+	var err error
+	if cfg.OAuth.ClientSecret, err = secretFile(t.TempDir(), application.ClientSecret); err != nil {
+		t.Fatal(err)
+	}
+	if d.app, err = newDemoApp(t.Context(), cfg, d.clock, zap.NewNop(), []string{program(t), "engine"}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.app.close(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	w := &wayWorld{demo: d, t: t, site: site}
+	code, err := d.server.Consent(sim.ConsentRequest{ClientID: d.clientID, Sites: []string{"acme"}, Scopes: append(wantedScopes(schemas.Credential3LO), "offline_access")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	consent := &oauth.Consent{Provider: d.app.provider, Store: d.app.store, Vault: d.app.vault, Transport: d.app.transport, Now: d.clock.now}
+	res, err := consent.CompleteWithCode(t.Context(), oauth.Request{Tenant: "acme", SiteURL: site.URL(), Scopes: wantedScopes(schemas.Credential3LO)}, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant, err := d.app.store.Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant.CloudID = res.CloudID
+	if err := d.app.store.PutTenant(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// sync runs all datasets after the given time.
+func (w *wayWorld) sync(after time.Duration) {
+	w.t.Helper()
+	w.clock.set(w.clock.now().Add(after))
+	if _, err := opSync(w.t.Context(), w.app, syncParams{Tenant: "acme"}, func(any) {}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// want compares the answer to a question, a row a line.
+func (w *wayWorld) want(sql string, want ...string) {
+	w.t.Helper()
+	rows, err := w.rows(w.t.Context(), sql)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := []string{}
+	for _, r := range rows {
+		var cells []string
+		for _, v := range r {
+			cells = append(cells, v.Text())
+		}
+		got = append(got, strings.Join(cells, " "))
+	}
+	if diff := cmp.Diff(append([]string{}, want...), got); diff != "" {
+		w.t.Errorf("%s (-want +got):\n%s", sql, diff)
+	}
+}
+
+// TestCredentialsComeAndGo: a tenant gets a classic token beside its grant, and
+// loses it again. Datasets that are read by another source from then on begin an
+// epoch, told as one change; nothing is told as added, changed or removed.
+func TestCredentialsComeAndGo(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "not_exposed")
+	account := w.server.AddPerson(sim.Person{Name: "Token", Email: "token@acme.example"})
+	token := w.server.AddToken(sim.APIToken{AccountID: account.AccountID})
+	if _, err := opConnect(t.Context(), w.app, connectParams{Tenant: "acme", Kind: schemas.CredentialAPIToken, Account: token.Email, Secret: token.Token}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.sync(time.Hour)
+	w.want("SELECT dataset, state FROM tiles WHERE tenant_id = 'acme' AND dataset IN ('site_permissions', 'public_link_spaces', 'external_collaborators', 'subscriptions') ORDER BY dataset",
+		"external_collaborators complete", "public_link_spaces complete", "site_permissions complete", "subscriptions complete")
+	posture := w.site.Posture()
+	w.want("SELECT count() FROM external_collaborators WHERE tenant_id = 'acme' AND spaces_known", fmt.Sprint(len(posture.Guests)))
+	w.sync(time.Hour)
+	if _, err := opConnect(t.Context(), w.app, connectParams{Tenant: "acme", Kind: schemas.CredentialAPIToken, Forget: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.sync(time.Hour)
+	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "not_exposed")
+	w.want("SELECT change, count() FROM changes WHERE tenant_id = 'acme' AND change NOT IN ('baseline', 'coverage') GROUP BY change")
+	// external_collaborators and security_configuration changed their source twice.
+	w.want("SELECT dataset, count() FROM changes WHERE tenant_id = 'acme' AND change = 'baseline' AND partition_id = '' AND JSONExtractString(after, 'reason') != 'first run' GROUP BY dataset ORDER BY dataset",
+		"external_collaborators 2", "security_configuration 2")
+	w.want("SELECT count() > 0 FROM site_permissions WHERE tenant_id = 'acme'", "1") // what was seen stays as it was seen last
+}
+
+// TestProbeFindsWhatOpens: Atlassian opens a field to OAuth; the next probe finds
+// it, and coverage and rows follow, without anybody touching the configuration.
+func TestProbeFindsWhatOpens(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	w.site.OpenToOAuth("sitePermissions")
+	w.sync(time.Hour)
+	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "not_exposed") // asked an hour ago
+	w.sync(8 * 24 * time.Hour)
+	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "complete")
+	p := w.site.Posture().SitePermissions
+	want := len(p.Anonymous) + len(p.Unlicensed)
+	for _, g := range p.Groups {
+		want += len(g.Operations)
+	}
+	for _, g := range p.Persons {
+		want += len(g.Operations)
+	}
+	w.want("SELECT count() FROM site_permissions WHERE tenant_id = 'acme'", fmt.Sprint(want))
+	w.want("SELECT change, JSONExtractString(before, 'state'), JSONExtractString(after, 'state') FROM changes WHERE tenant_id = 'acme' AND dataset = 'site_permissions' ORDER BY change",
+		"baseline  ", "coverage not_exposed complete")
+	w.site.CloseToOAuth("sitePermissions")
+	w.sync(time.Hour)
+	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "not_exposed")
+	w.want("SELECT count() FROM changes WHERE tenant_id = 'acme' AND dataset = 'site_permissions' AND change IN ('removed', 'vanished')", "0")
+}
+
+// TestTokensStayWithTheirSite: tokens that are sent to a tenant's own site are
+// erased when its address changes; what goes to Atlassian's shared services stays.
+func TestTokensStayWithTheirSite(t *testing.T) {
+	a, provider, connect := connectedApp(t)
+	connect("Somebody")
+	if _, err := a.tokens.Keep(t.Context(), oauth.Static{Tenant: "acme", Kind: schemas.CredentialAPIToken, Account: "bot@acme.example", Secret: vault.NewSecret("secret-token")}); err != nil {
+		t.Fatal(err)
+	}
+	other := provider.AddSite(sim.SiteSettings{Name: "elsewhere"})
+	if _, err := opPutTenants(t.Context(), a, putParams{Tenants: []config.Tenant{{ID: "acme", Name: "acme", Site: other.URL(), Deployment: schemas.Cloud}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	left, err := a.store.TenantCredentials(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []string{}
+	for _, c := range left {
+		kinds = append(kinds, c.Kind)
+	}
+	if !slices.Equal(kinds, []string{schemas.Credential3LO}) {
+		t.Errorf("left: %v", kinds)
+	}
+}

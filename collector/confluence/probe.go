@@ -1,0 +1,65 @@
+package confluence
+
+import (
+	"context"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// Probe asks, with one small request each, whether the vendor lets the tenant's
+// credentials into sources that the declarations call closed. Those for which due
+// is false are left out. What is found counts for this source, too.
+func (s *Source) Probe(ctx context.Context, due func(dataset, section, credential string) bool) []collector.Exposure {
+	var found []collector.Exposure
+	for _, table := range s.tables {
+		if table.Parent != "" {
+			continue // its parent speaks for it
+		}
+		for _, a := range table.Sources {
+			w := s.wayOf(a)
+			if !a.Closed || w == nil || !due(table.Name, a.Section, a.Credential) {
+				continue
+			}
+			e := collector.Exposure{Tenant: s.tenant, Dataset: table.Name, Section: a.Section, Credential: a.Credential, ProbedAt: s.now().UTC()}
+			v := &visit{Source: s, way: w, access: a, peek: true}
+			err := v.read(ctx, table, a.Section, func(collector.Page) error { return nil })
+			if ctx.Err() != nil {
+				return found
+			}
+			// Rights may be missing all the same: then it is for the account to have them.
+			e.Open = err == nil || stateOf(err) == schemas.CoverageForbidden || stateOf(err) == schemas.CoveragePartial
+			e.Evidence = a.API + " with " + a.Credential + ": answers"
+			if err != nil {
+				e.Evidence = evidenceOf(err)
+				if stateOf(err) == schemas.CoverageFailed {
+					continue // nothing was learnt
+				}
+			}
+			found = append(found, e)
+		}
+	}
+	known := s.open
+	s.open = func(dataset, section, credential string) bool {
+		for _, e := range found {
+			if e.Dataset == dataset && e.Section == section && e.Credential == credential {
+				return e.Open
+			}
+		}
+		return known != nil && known(dataset, section, credential)
+	}
+	return found
+}
+
+// wayOf is the credential that an access is for, if the tenant has it and it works.
+func (s *Source) wayOf(a schemas.Access) *Way {
+	if a.Deployment != s.deployment {
+		return nil
+	}
+	for _, w := range s.ways {
+		if w.Kind == a.Credential && w.Refused == nil {
+			return w
+		}
+	}
+	return nil
+}
