@@ -30,6 +30,7 @@ func dataCenterFetches() []fetch {
 		{datasets.SitePermissions.Name, schemas.DataCenter, schemas.APIRest, (*visit).readDataCenterSitePermissions},
 		{datasets.InstalledApps.Name, schemas.DataCenter, schemas.APIApps, (*visit).readDataCenterApps},
 		{datasets.Subscriptions.Name, schemas.DataCenter, schemas.APILicense, (*visit).readDataCenterLicence},
+		{datasets.AuditEvents.Name, schemas.DataCenter, schemas.APIRest, (*visit).readDataCenterAudit},
 	}
 }
 

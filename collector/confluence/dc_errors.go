@@ -1,6 +1,7 @@
 package confluence
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/sitedrift/sitedrift/collector"
@@ -42,7 +43,7 @@ func (s *visit) refusedByDataCenter(r *collector.ReadError, e *httpx.Error, tabl
 	case httpx.ClassBadRequest:
 		// Tomcat refuses escaped slashes in paths unless told otherwise (Apache Tomcat,
 		// "Configuration reference", encodedSolidusHandling).
-		if strings.Contains(r.Evidence, "%2F") && e.Message == "" {
+		if e.Status == http.StatusBadRequest && e.Message == "" && strings.Contains(r.Evidence, "%2F") {
 			r.State, r.Unlock = schemas.CoverageNotExposed, "the server refuses names with a slash: rename it, or let the connector pass encoded slashes (Tomcat: encodedSolidusHandling)"
 		}
 	case httpx.ClassWrongOrigin:

@@ -3,7 +3,6 @@ package confluence
 import (
 	"context"
 
-	"github.com/sitedrift/sitedrift/schemas"
 	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
@@ -52,12 +51,12 @@ func (s *visit) readDataCenterApps(ctx context.Context, section string, yield yi
 	return bad.err("GET " + pathPluginsDC)
 }
 
-// pluginLicence completes a row with the app's licence. That there is none, or that
-// the site cannot be asked about an app of such a name, leaves it unknown.
+// pluginLicence completes a row with the app's licence. That there is none leaves
+// it unknown.
 func (s *visit) pluginLicence(ctx context.Context, row *datasets.InstalledApp) error {
 	part, err := segment("app", row.AppKey)
 	if err != nil {
-		return nil
+		return err
 	}
 	var w pluginLicenceWire
 	err = s.getOne(ctx, pathPluginsDC+part+"-key/license", nil, &w)
@@ -65,10 +64,7 @@ func (s *visit) pluginLicence(ctx context.Context, row *datasets.InstalledApp) e
 		return nil
 	}
 	if err != nil {
-		if err = s.readError(datasets.InstalledApps.Dataset, datasets.SectionPlugins, err); stateOf(err) == schemas.CoverageNotExposed {
-			return nil
-		}
-		return err
+		return s.readError(datasets.InstalledApps.Dataset, datasets.SectionPlugins, err)
 	}
 	if row.LicenseType = optional(w.Type); row.LicenseType == nil {
 		return nil

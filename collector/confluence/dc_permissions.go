@@ -62,31 +62,23 @@ func (w *dcPermissionWire) principal() (p dcPrincipal, why string) {
 		return dcPrincipal{kind: datasets.PrincipalAnonymous, id: datasets.PrincipalAnonymous}, ""
 	}
 	subject := w.Subject
-	first := func(values ...*string) string {
-		for _, v := range values {
-			if v != nil && *v != "" {
-				return *v
-			}
-		}
-		return ""
-	}
-	switch kind := first(subject.Type); kind {
+	switch kind := firstText(subject.Type); kind {
 	case "":
 		return p, "its subject has no type"
 	case datasets.PrincipalAnonymous, datasets.PrincipalUnlicensed:
 		return dcPrincipal{kind: kind, id: kind}, ""
 	case datasets.PrincipalUser, "known", "unknown":
-		p = dcPrincipal{datasets.PrincipalUser, first(subject.UserKey), optional(subject.DisplayName)}
+		p = dcPrincipal{datasets.PrincipalUser, firstText(subject.UserKey), optional(subject.DisplayName)}
 		if p.id == "" {
 			why = "its user has no key"
 		}
 	case datasets.PrincipalGroup:
-		p = dcPrincipal{kind: kind, id: first(subject.Name, subject.DisplayName)}
+		p = dcPrincipal{kind: kind, id: firstText(subject.Name, subject.DisplayName)}
 		if p.name = optional(&p.id); p.id == "" {
 			why = "its group has no name"
 		}
 	default:
-		p = dcPrincipal{kind, first(subject.UserKey, subject.Name, subject.Username, subject.DisplayName), optional(subject.DisplayName)}
+		p = dcPrincipal{kind, firstText(subject.UserKey, subject.Name, subject.Username, subject.DisplayName), optional(subject.DisplayName)}
 		if p.id == "" {
 			why = "its subject has no name"
 		}

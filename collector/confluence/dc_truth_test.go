@@ -37,7 +37,7 @@ func TestDataCenterTruth(t *testing.T) {
 				way, _ := c.way(kind, "", "ADMIN")
 				got := readCenter(t, c.source(way))
 				for _, table := range dataCenterTables() {
-					if table.PartitionColumn != "" {
+					if table.PartitionColumn != "" && !table.Append { // an audit log is asked for quiet days, too
 						if diff := cmp.Diff(slices.Sorted(maps.Keys(want[table.Name])), slices.Sorted(maps.Keys(got[table.Name]))); diff != "" {
 							t.Errorf("%s: partitions (-want +got):\n%s", table.Name, diff)
 						}
@@ -46,7 +46,7 @@ func TestDataCenterTruth(t *testing.T) {
 						if r.err != nil {
 							t.Errorf("%s %q: %v", table.Name, p, r.err)
 						}
-						if diff := cmp.Diff(sorted(table, want[table.Name][p]), sorted(table, r.rows)); diff != "" && len(want[table.Name][p])+len(r.rows) > 0 {
+						if diff := cmp.Diff(inOrder(want[table.Name][p]), inOrder(r.rows)); diff != "" && len(want[table.Name][p])+len(r.rows) > 0 {
 							t.Errorf("%s %q (-want +got):\n%s", table.Name, p, diff)
 						}
 						if len(r.unknown) > 0 {
@@ -104,7 +104,7 @@ func TestDataCenterSparseSubjects(t *testing.T) {
 			t.Errorf("%s: %v with %d users", p, got.err, sparse)
 		}
 		same := func(rows []row) []row { // of an app only what it is shown as is told
-			return slices.DeleteFunc(sorted(table, rows), func(r row) bool { return r["principal_type"] == js("app") })
+			return slices.DeleteFunc(inOrder(rows), func(r row) bool { return r["principal_type"] == js("app") })
 		}
 		if diff := cmp.Diff(same(want), same(got.rows)); diff != "" && len(want) > 0 {
 			t.Errorf("%s (-want +got):\n%s", p, diff)
@@ -138,7 +138,7 @@ func TestDataCenterIdentity(t *testing.T) {
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
-		return sorted(datasets.SpacePermissions.Dataset, got.rows)
+		return inOrder(got.rows)
 	}
 	before := rows()
 	if !slices.ContainsFunc(before, func(r row) bool { return r["principal_id"] == js(u.UserKey) }) {

@@ -1,6 +1,7 @@
 package confluence
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sitedrift/sitedrift/schemas"
@@ -46,7 +47,10 @@ var AuditEvents = schemas.Declare(schemas.Table[AuditEvent]{
 		schemas.NullString("associated_objects", "What else it is about, as a JSON array of objects with type and name.", func(r *AuditEvent) *string { return r.Associations }).Personal(),
 	},
 	EntityName: []string{"summary"},
-	Sources:    cloud(schemas.Access{PageSize: 1000, Calls: []string{"GET /wiki/rest/api/audit"}, Cost: "per day, its records/1000"}, readAudit),
+	Sources: slices.Concat(
+		cloud(schemas.Access{PageSize: 1000, Calls: []string{"GET /wiki/rest/api/audit"}, Cost: "per day, its records/1000"}, readAudit),
+		dataCenter(schemas.Access{PageSize: 1000, Calls: []string{"GET /rest/auditing/1.0/events"}, Cost: "per day, its records/1000", Note: "Category and summary in the server's language; the description is a JSON array of the method and further attributes, as objects with name and value."}, "ADMIN"),
+	),
 	Examples: []schemas.Example{
 		{Question: "Who changed permissions in the last week?", SQL: "SELECT at, tenant_id, author_name, summary, affected_name FROM sitedrift.audit_events WHERE positionCaseInsensitive(summary, 'permission') > 0 AND at > now() - INTERVAL 7 DAY ORDER BY at DESC LIMIT 100"},
 		{Question: "How many records does each site have a day?", SQL: "SELECT tenant_id, day, count() AS records FROM sitedrift.audit_events GROUP BY tenant_id, day ORDER BY day DESC, tenant_id LIMIT 100"},
