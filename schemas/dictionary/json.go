@@ -43,6 +43,8 @@ type Column struct {
 // Source is one way to read a dataset.
 type Source struct {
 	Section    string     `json:"section,omitempty"`
+	API        string     `json:"api"`
+	Closed     bool       `json:"closed"` // the vendor lets nobody in today; tried once a week
 	Deployment string     `json:"deployment"`
 	Credential string     `json:"credential"`
 	Calls      []string   `json:"calls"`
@@ -79,7 +81,7 @@ func Describe(d *schemas.Dataset) Dataset {
 		if scopes == nil {
 			scopes = [][]string{}
 		}
-		out.Sources = append(out.Sources, Source{s.Section, s.Deployment, s.Credential, s.Calls, scopes, s.PageSize, s.Note})
+		out.Sources = append(out.Sources, Source{s.Section, s.API, s.Closed, s.Deployment, s.Credential, s.Calls, scopes, s.PageSize, s.Note})
 	}
 	return out
 }

@@ -12,7 +12,7 @@ const generated = "<!-- Generated from the declarations by `make generate`. Do n
 
 // Markdown renders the pages: file name -> content, README.md being the index.
 func Markdown(datasets []*schemas.Dataset) map[string]string {
-	pages := map[string]string{"README.md": index(datasets)}
+	pages := map[string]string{"README.md": index(datasets), "sources.md": sources(datasets)}
 	for _, d := range datasets {
 		pages[d.Name+".md"] = page(d)
 	}
@@ -48,9 +48,10 @@ func page(d *schemas.Dataset) string {
 	b.WriteString("## Sources and scopes\n\n")
 	var rows [][]string
 	for _, s := range d.Sources {
-		rows = append(rows, []string{s.Deployment, s.Credential, s.Section, code(s.Calls, "<br>"), scopes(s.Scopes), s.Note})
+		rows = append(rows, []string{s.Deployment, s.Section, s.Credential, s.API, code(s.Calls, "<br>"), scopes(s.Scopes), note(s)})
 	}
-	table(&b, []string{"deployment", "credential", "section", "calls", "scopes", "note"}, rows)
+	b.WriteString("In order of preference: a run takes the first that the tenant's credentials open.\n\n")
+	table(&b, []string{"deployment", "section", "credential", "interface", "calls", "scopes", "note"}, rows)
 	b.WriteString("## Severities\n\n")
 	rows = nil
 	for _, s := range d.Severities {
