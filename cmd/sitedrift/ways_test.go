@@ -182,3 +182,28 @@ func TestTokensStayWithTheirSite(t *testing.T) {
 		t.Errorf("left: %v", kinds)
 	}
 }
+
+// TestRoleModeIsOneEvent: a site that moves from permissions to roles shows other
+// rows in every space, and is told of once.
+func TestRoleModeIsOneEvent(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	w.site.ChangeSettings(func(c *sim.SiteConfiguration) { c.RoleMode = "ROLES" })
+	for _, s := range w.site.Truth().Spaces { // as Atlassian's migration does
+		for _, p := range w.site.Truth().Permissions[s.ID] {
+			if err := w.site.RemovePermission(s.ID, p.ID); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.site.AddPermission(s.ID, sim.Permission{PrincipalType: "role", PrincipalID: "r", Operation: p.Operation, Target: p.Target}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.sync(time.Hour)
+	w.want("SELECT dataset, change, entity_name FROM changes WHERE tenant_id = 'acme' AND epoch > 1 AND dataset IN ('space_permissions', 'security_configuration') ORDER BY dataset",
+		"space_permissions baseline space_permissions")
+	w.want("SELECT before, after FROM changes WHERE tenant_id = 'acme' AND dataset = 'security_configuration' AND change = 'changed' AND entity_key = 'space_role_mode'",
+		`{"value":"PRE_ROLES"} {"value":"ROLES"}`)
+	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'space_role_assignments'", "complete")
+	w.want("SELECT count() FROM changes WHERE tenant_id = 'acme' AND dataset = 'space_permissions' AND change != 'baseline'", "0")
+}

@@ -170,12 +170,21 @@ func (s *Source) Reach(table *schemas.Dataset) error {
 			first = err
 		}
 	}
-	if first == nil && table.Name == datasets.SpaceRoleAssignments.Name {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.noRoles
+	if first != nil {
+		return first
 	}
-	return first
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case table.Name == datasets.SpaceRoleAssignments.Name:
+		return s.noRoles
+	case table.Name == tableSpacePermissions && s.noRoles != nil && stateOf(s.noRoles) == schemas.CoverageFailed:
+		// A change of mode changes all rows at once. Whether there was one is not
+		// known now, so the rows cannot be compared.
+		return &collector.ReadError{State: schemas.CoverageFailed, Evidence: "the site's role mode, which all rows depend on, could not be read: " + evidenceOf(s.noRoles), Err: s.noRoles}
+	default:
+		return nil
+	}
 }
 
 // Stats is what the source has cost so far. Points are an estimate.

@@ -10,6 +10,7 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/httpx"
 	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
 // Way is one of the tenant's credentials, ready to be used.
@@ -198,6 +199,15 @@ func (s *Source) Fingerprint(table *schemas.Dataset) string {
 		sections = []string{""}
 	}
 	parts := []string{"sitedrift fingerprint", s.deployment, s.site}
+	if table.Name == tableSpacePermissions || table.Name == datasets.SpaceRoleAssignments.Name {
+		// A site that moves from permissions to roles shows other rows in every
+		// space: that is one event, the setting space_role_mode, and no flood.
+		s.mu.Lock()
+		if s.roleMode != nil {
+			parts = append(parts, "role mode", *s.roleMode)
+		}
+		s.mu.Unlock()
+	}
 	for _, section := range sections {
 		v, err := s.visit(table, section)
 		if err != nil {

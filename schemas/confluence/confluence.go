@@ -16,8 +16,8 @@ import (
 func All() []*schemas.Dataset {
 	return []*schemas.Dataset{
 		Spaces.Dataset,
-		SpacePermissions.Dataset,
 		SpaceRoles.Dataset,
+		SpacePermissions.Dataset,
 		SpaceRoleAssignments.Dataset,
 		SitePermissions.Dataset,
 		SecurityConfiguration.Dataset,

@@ -19,6 +19,7 @@ var SpacePermissions = schemas.Declare(schemas.Table[SpacePermission]{
 	Doc: "Who may do what in which space: one row per grant to a user, a group, a role or an access class such as anonymous users. " +
 		"Data Center gives grants no ids; theirs are made of space, principal, operation and target, so that a grant is only ever added or removed.",
 	Grain:  "tenant, space, grant",
+	Needs:  []string{"space_roles"}, // which ask for the mode that the rows depend on
 	Parent: "spaces", PartitionColumn: "space_id", PartitionDoc: "Id of the space.",
 	Columns: []schemas.Column[SpacePermission]{
 		schemas.String("permission_id", "Id of the grant; on Data Center a hash of what it grants, and to whom.", func(r *SpacePermission) string { return r.PermissionID }).Key(),
