@@ -207,3 +207,53 @@ func TestRoleModeIsOneEvent(t *testing.T) {
 	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'space_role_assignments'", "complete")
 	w.want("SELECT count() FROM changes WHERE tenant_id = 'acme' AND dataset = 'space_permissions' AND change != 'baseline'", "0")
 }
+
+// TestErasureIsCounted: removing a tenant erases its credentials at once and, on
+// request, every row of it; what stays is a tombstone.
+func TestErasureIsCounted(t *testing.T) {
+	w := newWayWorld(t)
+	w.app.cfg.Tenants = nil // as one that was added by hand
+	w.sync(time.Hour)
+	stored := 0
+	for _, table := range []string{"heads", "expected", "changes_log", "coverage_log", "runs_log"} {
+		stored += w.count(table)
+	}
+	for _, d := range tables() {
+		stored += w.count(d.Name + "_versions")
+	}
+	if stored < 100 {
+		t.Fatalf("%d rows are too few to prove anything", stored)
+	}
+	res, err := opRemove(t.Context(), w.app, removeParams{ID: "acme"}, nil)
+	if err != nil || res.Erased != -1 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if left, err := w.app.store.TenantCredentials(t.Context(), "acme"); err != nil || len(left) > 0 {
+		t.Errorf("credentials are left: %v, %v", left, err)
+	}
+	w.want("SELECT count() FROM tiles WHERE tenant_id = 'acme'", "0")
+	if res, err = opRemove(t.Context(), w.app, removeParams{ID: "acme", Erase: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	// What it was meant to deliver was told once more, as removed: a row per dataset
+	// that replaces another.
+	if got := int(res.Erased); got < stored || got > stored+len(tables()) {
+		t.Errorf("%d rows erased, %d were stored", got, stored)
+	}
+	for _, d := range tables() {
+		w.want("SELECT count() FROM "+d.Name+"_versions WHERE tenant_id = 'acme'", "0")
+	}
+	stones, err := w.app.store.Tombstones(t.Context())
+	if err != nil || len(stones) != 1 || stones[0].Tenant != "acme" || stones[0].Erased != res.Erased {
+		t.Errorf("%+v, %v", stones, err)
+	}
+}
+
+func (w *wayWorld) count(table string) int {
+	w.t.Helper()
+	rows, err := w.rows(w.t.Context(), "SELECT count() FROM "+table+" WHERE tenant_id = 'acme'")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return number(w.t, rows[0][0].Text())
+}
