@@ -226,6 +226,7 @@ func (s *visit) auditWindow(ctx context.Context, first, last int64, emit func([]
 	if err != nil {
 		return s.readError(datasets.AuditEvents.Dataset, "", err)
 	}
+	s.spend(weightCore, len(b.items))
 	for i := range b.items {
 		if at := *b.items[i].CreationDate; at < first || at > last {
 			return s.readError(datasets.AuditEvents.Dataset, "", &callError{"GET", pathAudit, malformedf("results[%d] is of %d, outside of what was asked for", i, at)})
@@ -233,7 +234,6 @@ func (s *visit) auditWindow(ctx context.Context, first, last int64, emit func([]
 	}
 	switch {
 	case next < 0 || s.peek:
-		s.spend(weightIdentity, len(b.items))
 		return emit(b.items)
 	case first < last:
 		middle := first + (last-first)/2
@@ -249,7 +249,6 @@ func (s *visit) auditWindow(ctx context.Context, first, last int64, emit func([]
 // auditMoment reads the pages of a single millisecond by number.
 func (s *visit) auditMoment(ctx context.Context, l listing[auditWire], items []auditWire, next int, emit func([]auditWire) error) error {
 	for range maxPages {
-		s.spend(weightIdentity, len(items))
 		if err := emit(items); err != nil {
 			return err
 		}
@@ -260,6 +259,7 @@ func (s *visit) auditMoment(ctx context.Context, l listing[auditWire], items []a
 		if err != nil {
 			return s.readError(datasets.AuditEvents.Dataset, "", err)
 		}
+		s.spend(weightCore, len(b.items))
 		if len(b.items) == 0 || after >= 0 && after <= next {
 			return inCircles("GET " + pathAudit)
 		}

@@ -5,8 +5,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector/confluence"
 	"github.com/sitedrift/sitedrift/collector/confluencetest"
@@ -19,10 +21,10 @@ import (
 func pages(n, size int) int64 { return int64(max(1, (n+size-1)/size)) }
 
 // minimum is the smallest number of calls for one reading of all datasets that 3LO
-// opens on a site without space roles,
-// from what the API offers: pages of 250 and 200, one call per space and group.
-func minimum(sim *confluencetest.Site, hidden int) int64 {
-	truth := sim.Truth()
+// opens, from what the API offers: pages of 250 and 200, one call per space and
+// group, and for the audit log one per day, or as many as halving the day takes.
+func minimum(s *site, hidden int) int64 {
+	truth := s.sim.Truth()
 	calls := pages(len(truth.Spaces)+hidden, 250) + pages(len(truth.Groups), 200) + pages(len(truth.Users), 250) + 3
 	calls += pages(len(truth.Spaces)+hidden, 250) + 1 // data policies, classification levels
 	for _, p := range truth.Permissions {
@@ -31,7 +33,39 @@ func minimum(sim *confluencetest.Site, hidden int) int64 {
 	for _, m := range truth.Members {
 		calls += pages(len(m), 200)
 	}
+	if len(truth.Roles) > 0 {
+		calls += pages(len(truth.Roles), 250)
+	}
+	for _, a := range truth.Assignments {
+		calls += pages(len(a), 250)
+	}
+	for day := s.clock.Now().AddDate(0, 0, -30).Truncate(24 * time.Hour); day.Before(s.clock.Now()); day = day.AddDate(0, 0, 1) {
+		end := day.AddDate(0, 0, 1)
+		if now := s.clock.Now(); now.Before(end) {
+			end = now
+		}
+		calls += halvings(truth.Audit, day.UnixMilli(), end.UnixMilli()-1)
+	}
+	archived := func(sp confluencetest.Space) bool { return sp.Status == "archived" }
+	if !slices.ContainsFunc(truth.Spaces, archived) {
+		calls++ // asked for by name, because none was seen
+	}
 	return calls
+}
+
+// halvings is how many calls the records of a window take.
+func halvings(records []confluencetest.AuditRecord, first, last int64) int64 {
+	n := 0
+	for _, r := range records {
+		if at := r.At.UnixMilli(); first <= at && at <= last {
+			n++
+		}
+	}
+	if n <= 1000 {
+		return 1
+	}
+	middle := first + (last-first)/2
+	return 1 + halvings(records, first, middle) + halvings(records, middle+1, last)
 }
 
 // TestCalls: a reading costs no call more than it must, and guests cost nothing
@@ -40,14 +74,7 @@ func TestCalls(t *testing.T) {
 	for name, settings := range sizes() {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, settings)
-			want := minimum(s.sim, s.sim.Settings().HiddenSpaces)
-			archived := false
-			for _, sp := range s.sim.Truth().Spaces {
-				archived = archived || sp.Status == "archived"
-			}
-			if !archived {
-				want++ // asked for by name, because none was seen
-			}
+			want := minimum(s, s.sim.Settings().HiddenSpaces)
 			src := s.source()
 			readAll(t, src)
 			if got := src.Stats().Calls; got != want || s.sim.APICalls() != want {
@@ -66,7 +93,7 @@ func TestCalls(t *testing.T) {
 // TestGuestsBeforeUsers: the other order costs no call more, and loses nothing.
 func TestGuestsBeforeUsers(t *testing.T) {
 	s := newSite(t, confluencetest.SiteSettings{Users: 520, Guests: 30})
-	truth := truthOf(s.sim)
+	truth := truthOf(s)
 	src := s.source(func(c *confluence.Settings) { c.Tables = datasets.All() })
 	for _, table := range []*schemas.Dataset{datasets.Groups.Dataset, datasets.GroupMembers.Dataset} {
 		for _, p := range partitions(src, table) {
@@ -129,7 +156,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 // The rules that need Atlassian's files run where SITEDRIFT_SPECS names them; the
 // rest, on methods and headers, always.
 func TestContract(t *testing.T) {
-	s := newSite(t, confluencetest.SiteSettings{Spaces: 260, PermissionsPerSpace: 3, Groups: 205, Users: 300, Guests: 4})
+	s := newSite(t, confluencetest.SiteSettings{Spaces: 260, PermissionsPerSpace: 3, Groups: 205, Users: 300, Guests: 4, RoleMode: "ROLES", AuditEvents: 40})
 	rec := &recorder{next: s.options.Transport}
 	s.options.Transport = rec
 	src := s.source()

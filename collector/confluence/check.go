@@ -74,7 +74,9 @@ func (s *Source) question(ctx context.Context, table *schemas.Dataset, section s
 	v, err := s.visit(table, section)
 	if err == nil {
 		f.API = v.access.API
-		f.Evidence, err = v.ask(ctx, table, section)
+		if err = s.Reach(table); err == nil {
+			f.Evidence, err = v.ask(ctx, table, section)
+		}
 	}
 	if err != nil {
 		f.State, f.Evidence, f.Unlock = stateOf(err), evidenceOf(err), unlockOf(err)

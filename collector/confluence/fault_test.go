@@ -162,7 +162,7 @@ func TestFaults(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, x.site)
-			truth := truthOf(s.sim)
+			truth := truthOf(s)
 			partition := x.partition(s)
 			want := truth[x.table.Name][partition]
 			for _, c := range faultCases() {

@@ -2,10 +2,12 @@ package confluence_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,33 +23,61 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// site is a simulated site with a client that is authorized for it.
+// clock is the time of a simulated world; it stands still until it is moved.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 3, 2, 9, 21, 7, 123_000_000, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// site is a simulated site with a 3LO client that is authorized for it.
 type site struct {
 	t     testing.TB
+	clock *clock
 	srv   *confluencetest.Server
 	sim   *confluencetest.Site
+	org   *confluencetest.Organization // nil before the first organization key
 	token string
-	wire  http.RoundTripper
+	waits []time.Duration // what clients slept; they make one call at a time where it is looked at
+	mu    sync.Mutex
 	// options may be changed before the first source is made.
 	options httpx.Options
 }
 
 func newSite(t testing.TB, settings confluencetest.SiteSettings) *site {
 	t.Helper()
-	srv := confluencetest.New(confluencetest.Settings{Seed: 7})
+	c := newClock()
+	srv := confluencetest.New(confluencetest.Settings{Seed: 7, Now: c.Now, AccessTokenTTL: 1000 * 24 * time.Hour})
 	sim := srv.AddSite(settings)
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	s := &site{t: t, srv: srv, sim: sim}
+	s := &site{t: t, clock: c, srv: srv, sim: sim}
 	s.grant(confluencetest.AllScopes())
 	wire := httpx.NewTransport()
 	t.Cleanup(wire.CloseIdleConnections)
 	s.options = httpx.Options{
-		Base: srv.APIURL() + "/ex/confluence/" + sim.CloudID(), Tenant: "acme", Transport: wire,
-		AttemptTimeout: 20 * time.Second, MaxTries: 3,
-		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: c.Now,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.waits = append(s.waits, d)
+			return ctx.Err()
+		},
 	}
 	return s
 }
@@ -55,7 +85,7 @@ func newSite(t testing.TB, settings confluencetest.SiteSettings) *site {
 // grant consents anew, with the given scopes.
 func (s *site) grant(scopes []string) {
 	s.t.Helper()
-	app := s.srv.AddApp(confluencetest.App{RedirectURIs: []string{"http://127.0.0.1/callback"}, Scopes: confluencetest.AllScopes()})
+	app := s.srv.AddApp(confluencetest.App{RedirectURIs: []string{"http://127.0.0.1/callback"}})
 	tokens, _, err := s.srv.Connect(confluencetest.ConsentRequest{ClientID: app.ClientID, Sites: []string{s.sim.Name()}, Scopes: scopes})
 	if err != nil {
 		s.t.Fatal(err)
@@ -63,21 +93,99 @@ func (s *site) grant(scopes []string) {
 	s.token = tokens.AccessToken
 }
 
-func (s *site) source(change ...func(*confluence.Settings)) *confluence.Source {
+// organization is the one that the site belongs to.
+func (s *site) organization() *confluencetest.Organization {
+	if s.org == nil {
+		s.org = s.srv.AddOrganization(confluencetest.OrganizationSettings{Name: "Acme", Sites: []string{s.sim.Name()}, Domains: 5, Policies: 7, OtherUsers: 3})
+	}
+	return s.org
+}
+
+// client is pinned to a base below the simulator.
+func (s *site) client(base string, auth httpx.Authorizer) *httpx.Client {
 	s.t.Helper()
-	s.options.Auth = httpx.Bearer(s.token)
-	client, err := httpx.New(s.options)
+	options := s.options
+	options.Base, options.Auth = base, auth
+	client, err := httpx.New(options)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return client
+}
+
+// way is a new credential of the kind with exactly these scopes. Where the kind
+// knows none they are left out.
+func (s *site) way(kind string, scopes []string) confluence.Way {
+	s.t.Helper()
+	w := confluence.Way{Kind: kind, Principal: s.srv.Collector().AccountID, Scopes: append([]string{}, scopes...)}
+	gateway := s.srv.APIURL() + "/ex/confluence/" + s.sim.CloudID()
+	switch kind {
+	case schemas.Credential3LO:
+		s.grant(append([]string{"offline_access"}, scopes...))
+		w.Client = s.client(gateway, httpx.Bearer(s.token))
+		w.GraphQL = &confluence.Gateway{Client: s.client(s.srv.APIURL(), httpx.Bearer(s.token)), Path: "/graphql"}
+	case schemas.CredentialServiceAccount:
+		app := s.srv.AddApp(confluencetest.App{ServiceAccount: true, Scopes: w.Scopes, ServiceSites: []string{s.sim.Name()}})
+		w.Principal = app.ClientID
+		w.Client = s.client(gateway, httpx.Bearer(s.serviceToken(app)))
+	case schemas.CredentialScopedToken:
+		token := s.srv.AddToken(confluencetest.APIToken{Scopes: w.Scopes})
+		w.Client = s.client(gateway, httpx.Basic(token.Email, token.Token))
+	case schemas.CredentialAPIToken:
+		token := s.srv.AddToken(confluencetest.APIToken{})
+		w.Scopes = nil
+		w.Client = s.client(s.sim.URL(), httpx.Basic(token.Email, token.Token))
+		w.GraphQL = &confluence.Gateway{Client: w.Client, Path: "/gateway/api/graphql"}
+	case schemas.CredentialAdminKey:
+		key := s.organization().AddAdminKey(w.Scopes, time.Time{})
+		w.Principal = s.org.ID()
+		w.Client = s.client(s.srv.APIURL()+"/admin", httpx.Bearer(key.Key))
+	default:
+		s.t.Fatalf("the harness cannot make a credential of the kind %s", kind)
+	}
+	return w
+}
+
+// serviceToken gets the access token of a service account.
+func (s *site) serviceToken(app confluencetest.App) string {
+	s.t.Helper()
+	question, err := json.Marshal(map[string]string{"grant_type": "client_credentials", "client_id": app.ClientID, "client_secret": app.ClientSecret})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	answer, err := s.client(s.srv.AuthURL(), nil).Do(s.t.Context(), httpx.Request{Method: http.MethodPost, Ref: "/oauth/token", Body: question})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var tokens struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal(answer.Body, &tokens); err != nil || tokens.AccessToken == "" {
+		s.t.Fatalf("no access token in the answer of the token endpoint: %v", err)
+	}
+	return tokens.AccessToken
+}
+
+// source reads with the 3LO grant, unless a change says otherwise.
+func (s *site) source(change ...func(*confluence.Settings)) *confluence.Source {
+	s.t.Helper()
 	settings := confluence.Settings{
-		Tenant: "acme", Site: s.sim.CloudID(),
-		Ways: []confluence.Way{{Kind: schemas.Credential3LO, Client: client, Principal: s.srv.Collector().AccountID, Scopes: confluencetest.AllScopes()}},
+		Tenant: "acme", Site: s.sim.CloudID(), Now: s.clock.Now,
+		Ways: []confluence.Way{{
+			Kind: schemas.Credential3LO, Principal: s.srv.Collector().AccountID, Scopes: confluencetest.AllScopes(),
+			Client:  s.client(s.srv.APIURL()+"/ex/confluence/"+s.sim.CloudID(), httpx.Bearer(s.token)),
+			GraphQL: &confluence.Gateway{Client: s.client(s.srv.APIURL(), httpx.Bearer(s.token)), Path: "/graphql"},
+		}},
 	}
 	for _, c := range change {
 		c(&settings)
 	}
 	return confluence.New(settings)
+}
+
+// with reads with these credentials instead.
+func with(ways ...confluence.Way) func(*confluence.Settings) {
+	return func(s *confluence.Settings) { s.Ways = ways }
 }
 
 // row is what a test sees of a row: all columns, by name, as JSON.
@@ -133,7 +241,8 @@ func rowsOf(t testing.TB, rows schemas.Rows) []row {
 // snapshot is a reading of all datasets, by dataset and partition.
 type snapshot map[string]map[string]reading
 
-// readAll does what a run does: parents before children, all partitions.
+// readAll does what a run does: only what can be reached, parents before children,
+// all partitions.
 func readAll(t testing.TB, s *confluence.Source) snapshot {
 	all := snapshot{}
 	for _, table := range datasets.All() {
@@ -141,6 +250,9 @@ func readAll(t testing.TB, s *confluence.Source) snapshot {
 		if err := s.Reach(table); err != nil {
 			all[table.Name][schemas.Whole] = reading{err: err}
 			continue
+		}
+		if table.Append {
+			s.Resume(table, "")
 		}
 		for _, p := range partitions(s, table) {
 			all[table.Name][p] = read(t, s, table, p)

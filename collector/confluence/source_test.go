@@ -35,10 +35,13 @@ func TestScopes(t *testing.T) {
 		readable []string // datasets and sections
 	}{
 		{"none", []string{"offline_access"}, nil},
-		{"spaces", []string{"read:space:confluence"}, []string{"spaces", "space_permissions"}},
-		{"configuration", []string{"read:configuration:confluence"}, []string{"system_info", "space_role_mode"}},
+		{"spaces", []string{"read:space:confluence"}, []string{"spaces", "space_permissions", "data_policies"}},
+		{"configuration", []string{"read:configuration:confluence"}, []string{"system_info", "space_role_mode", "classification_levels"}},
+		{"permissions", []string{"read:space.permission:confluence"}, []string{"space_role_assignments"}},
+		{"permissions and configuration", []string{"read:space.permission:confluence", "read:configuration:confluence"},
+			[]string{"space_roles", "space_role_assignments", "system_info", "space_role_mode", "classification_levels"}},
 		{"classic configuration", []string{"manage:confluence-configuration"}, []string{"system_info"}},
-		{"audit", []string{"read:audit-log:confluence"}, []string{"audit_retention"}},
+		{"audit", []string{"read:audit-log:confluence"}, []string{"audit_retention", "audit_events"}},
 		{"classic groups", []string{"read:confluence-groups"}, []string{"groups", "group_members"}},
 		{"granular groups", []string{"read:group:confluence"}, []string{"groups"}},
 		{"granular groups and users", []string{"read:group:confluence", "read:user:confluence"}, []string{"groups", "group_members", "users", "external_collaborators"}},
@@ -46,19 +49,27 @@ func TestScopes(t *testing.T) {
 		{"users", []string{"read:user:confluence"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newSite(t, confluencetest.SiteSettings{Spaces: 3, Groups: 4, Users: 9})
-			s.grant(c.scopes)
-			src := s.source(withScopes(c.scopes...))
+			s := newSite(t, confluencetest.SiteSettings{Spaces: 3, Groups: 4, Users: 9, RoleMode: "ROLES"})
+			truth := s.sim.Truth()
+			some := map[string]string{"spaces": truth.Spaces[0].ID, "groups": truth.Groups[0].ID, "public_link_spaces": truth.Spaces[0].ID}
+			src := s.source(with(s.way(schemas.Credential3LO, c.scopes)))
 			var readable []string
 			for _, table := range datasets.All() {
-				name := table.Name
+				if table.Append {
+					src.Resume(table, "")
+				}
 				ps := partitions(src, table)
 				if table.Parent != "" && len(ps) == 0 {
-					ps = []string{"1"}
+					ps = []string{some[table.Parent]}
 				}
 				for _, p := range ps {
+					name, section := table.Name, ""
 					if len(table.Sections) > 0 {
-						name = p
+						name, section = p, p
+					}
+					want, advice := schemas.CoverageForbidden, "grant scope "
+					if !opens(table, section, schemas.Credential3LO) {
+						want, advice = schemas.CoverageNotExposed, "add a credential of the kind "
 					}
 					before := src.Stats().Calls
 					r := read(t, src, table, p)
@@ -67,11 +78,11 @@ func TestScopes(t *testing.T) {
 						continue
 					}
 					var e *collector.ReadError
-					if !errors.As(r.err, &e) || e.State != schemas.CoverageForbidden {
+					if !errors.As(r.err, &e) || e.State != want {
 						t.Errorf("%s: %v", name, r.err)
 						continue
 					}
-					if !strings.Contains(e.Unlock, "grant scope ") || !strings.Contains(e.Unlock, "sitedrift connect --tenant acme") {
+					if !strings.Contains(e.Unlock, advice) || !strings.Contains(e.Unlock, "sitedrift connect --tenant acme") {
 						t.Errorf("%s: the advice is %q", name, e.Unlock)
 					}
 					if src.Stats().Calls != before {
@@ -89,6 +100,13 @@ func TestScopes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// opens tells whether the declaration has a source of that kind that is not closed.
+func opens(table *schemas.Dataset, section, credential string) bool {
+	return slices.ContainsFunc(table.Sources, func(a schemas.Access) bool {
+		return a.Credential == credential && a.Section == section && !a.Closed
+	})
 }
 
 func TestFingerprint(t *testing.T) {
@@ -127,7 +145,7 @@ func TestWitness(t *testing.T) {
 	truth := s.sim.Truth()
 	space, group := truth.Spaces[0].ID, wideGroup(s)
 	for _, table := range datasets.All() {
-		p := map[string]string{datasets.SpacePermissions.Name: space, datasets.GroupMembers.Name: group}[table.Name]
+		p := map[string]string{datasets.SpacePermissions.Name: space, datasets.SpaceRoleAssignments.Name: space, datasets.GroupMembers.Name: group}[table.Name]
 		if err := src.Witness(t.Context(), table, p); err != nil {
 			t.Errorf("%s: %v", table.Name, err)
 		}
@@ -220,7 +238,7 @@ func TestArchivedSpaces(t *testing.T) {
 		return resp, err
 	})
 	got := read(t, s.source(), datasets.Spaces.Dataset, "")
-	want := truthOf(s.sim)[datasets.Spaces.Name][""]
+	want := truthOf(s)[datasets.Spaces.Name][""]
 	if diff := cmp.Diff(sorted(datasets.Spaces.Dataset, want), sorted(datasets.Spaces.Dataset, got.rows)); diff != "" || got.err != nil {
 		t.Errorf("%v (-want +got):\n%s", got.err, diff)
 	}
@@ -251,7 +269,7 @@ func TestYieldEnds(t *testing.T) {
 // TestConcurrentPartitions reads the partitions of a dataset side by side.
 func TestConcurrentPartitions(t *testing.T) {
 	s := newSite(t, confluencetest.SiteSettings{Spaces: 30, Groups: 40, Users: 80})
-	truth := truthOf(s.sim)
+	truth := truthOf(s)
 	src := s.source()
 	for _, parent := range []*schemas.Dataset{datasets.Spaces.Dataset, datasets.Groups.Dataset} {
 		read(t, src, parent, "")
