@@ -80,7 +80,7 @@ var licences = []struct {
 // the known ones.
 func licenceOf(t *testing.T, dir string) string {
 	t.Helper()
-	for _, name := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "COPYING"} {
+	for _, name := range []string{"LICENSE", "LICENSE.md", "LICENSE.txt", "License.txt", "LICENCE", "COPYING"} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			continue
