@@ -6,10 +6,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
 	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
@@ -41,7 +44,9 @@ func (s *Source) Resume(_ *schemas.Dataset, cursor string) {
 	now := s.now().UTC().Truncate(time.Millisecond)
 	a := auditState{from: now.Add(-auditBack), to: now, again: now}
 	var p auditProgress
-	if json.Unmarshal([]byte(cursor), &p) == nil && p.To > 0 {
+	// Where a cursor lies ahead the clock was set back: until when the log was read
+	// is not known then, and it is read as if for the first time.
+	if json.Unmarshal([]byte(cursor), &p) == nil && p.To > 0 && p.To <= now.UnixMilli() {
 		a.from, a.again = time.UnixMilli(p.To).UTC(), time.UnixMilli(p.Again).UTC()
 		if now.Sub(a.again) >= auditAgain {
 			a.from, a.again = a.from.Add(-auditOverlap), now
@@ -202,68 +207,123 @@ func (s *visit) readAuditEvents(ctx context.Context, day string, yield yielder) 
 	if end := from.Add(24 * time.Hour); until.IsZero() || end.Before(until) {
 		until = end
 	}
-	seen := map[string]int64{}
-	return s.auditWindow(ctx, from.UnixMilli(), until.UnixMilli()-1, func(items []auditWire) error {
-		rows := make([]datasets.AuditEvent, len(items))
-		for i := range items {
-			rows[i] = normalizeAudit(&items[i])
-			seen[rows[i].ContentHash]++
-			rows[i].Occurrence = seen[rows[i].ContentHash]
-		}
-		return yieldPage(yield, datasets.AuditEvents, rows, nil)
-	})
+	r := auditReader{visit: s, seen: map[string]int64{}, yield: yield}
+	_, err = r.window(ctx, from.UnixMilli(), until.UnixMilli()-1)
+	return err
 }
 
-// auditWindow reads the records from first to last, in milliseconds, both
-// included.
-func (s *visit) auditWindow(ctx context.Context, first, last int64, emit func([]auditWire) error) error {
+// auditReader reads the windows of one day.
+type auditReader struct {
+	*visit
+	seen    map[string]int64 // records of the day by content
+	yield   yielder
+	windows int
+}
+
+// emit hands over records, and counts those with the same content.
+func (r *auditReader) emit(items []auditWire) error {
+	rows := make([]datasets.AuditEvent, len(items))
+	for i := range items {
+		rows[i] = normalizeAudit(&items[i])
+		r.seen[rows[i].ContentHash]++
+		rows[i].Occurrence = r.seen[rows[i].ContentHash]
+	}
+	return yieldPage(r.yield, datasets.AuditEvents, rows, nil)
+}
+
+// window reads the records from first to last, in milliseconds, both included, and
+// returns how many they are.
+func (r *auditReader) window(ctx context.Context, first, last int64) (n int, err error) {
 	if first > last {
-		return nil
+		return 0, nil
+	}
+	if r.windows++; r.windows > maxPages {
+		return 0, inCircles("GET " + pathAudit)
 	}
 	query := url.Values{"startDate": {strconv.FormatInt(first, 10)}, "endDate": {strconv.FormatInt(last, 10)}}
-	l := listing[auditWire]{path: pathAudit, query: query, limit: pageAudit, decode: decodeAudit}
-	b, next, err := offsetPage(ctx, s, l, 0)
-	if err != nil {
-		return s.readError(datasets.AuditEvents.Dataset, "", err)
-	}
-	s.spend(weightCore, len(b.items))
-	for i := range b.items {
-		if at := *b.items[i].CreationDate; at < first || at > last {
-			return s.readError(datasets.AuditEvents.Dataset, "", &callError{"GET", pathAudit, malformedf("results[%d] is of %d, outside of what was asked for", i, at)})
-		}
-	}
+	l := listing[auditWire]{path: pathAudit, query: query, limit: pageAudit, decode: func(body []byte) (batch[auditWire], error) { return decodeAuditWindow(body, first, last) }}
+	items, next, err := r.page(ctx, l, 0)
 	switch {
-	case next < 0 || s.peek:
-		return emit(b.items)
-	case first < last:
-		middle := first + (last-first)/2
-		if err := s.auditWindow(ctx, first, middle, emit); err != nil {
-			return err
+	case err != nil:
+		return 0, err
+	case next < 0 || r.peek:
+		return len(items), r.emit(items)
+	case first == last: // one millisecond with more records than fit into a page
+		return r.moment(ctx, l, items, next)
+	}
+	middle := first + (last-first)/2
+	earlier, err := r.window(ctx, first, middle)
+	if err != nil {
+		return 0, err
+	}
+	later, err := r.window(ctx, middle+1, last)
+	if err != nil {
+		return 0, err
+	}
+	if n = earlier + later; n < len(items) {
+		return n, &collector.ReadError{
+			State:    schemas.CoveragePartial,
+			Evidence: fmt.Sprintf("GET %s: the site showed %d records, and %d when it was asked for them in two parts", pathAudit, len(items), n),
 		}
-		return s.auditWindow(ctx, middle+1, last, emit)
-	default: // one millisecond with more records than fit into a page
-		return s.auditMoment(ctx, l, b.items, next, emit)
+	}
+	return n, nil
+}
+
+// page asks for the records of a window from a number on.
+func (r *auditReader) page(ctx context.Context, l listing[auditWire], start int) (items []auditWire, next int, err error) {
+	b, next, err := offsetPage(ctx, r.visit, l, start)
+	if err != nil {
+		return nil, 0, r.readError(datasets.AuditEvents.Dataset, "", err)
+	}
+	r.spend(weightCore, len(b.items))
+	return b.items, next, nil
+}
+
+// maxMoment bounds the records of one millisecond, which are held in memory.
+const maxMoment = 50 * pageAudit
+
+// moment reads the pages of a single millisecond, by numbers. A record that comes
+// meanwhile moves others from page to page, so that one could be counted twice:
+// each page is asked for from the last place of the one before, and must begin
+// with the same record. A list that moved is read again, once.
+func (r *auditReader) moment(ctx context.Context, l listing[auditWire], items []auditWire, next int) (n int, err error) {
+	for try := 1; ; try++ {
+		all, whole := slices.Clone(items), true
+		for next >= 0 && whole {
+			if len(all) > maxMoment || next < len(all) {
+				return 0, inCircles("GET " + pathAudit)
+			}
+			page, after, err := r.page(ctx, l, next-1)
+			switch {
+			case err != nil:
+				return 0, err
+			case len(page) == 0 || normalizeAudit(&page[0]).ContentHash != normalizeAudit(&all[len(all)-1]).ContentHash:
+				whole = false
+			case len(page) == 1 && after >= 0:
+				return 0, inCircles("GET " + pathAudit)
+			default:
+				all, next = append(all, page[1:]...), after
+			}
+		}
+		switch {
+		case whole:
+			return len(all), r.emit(all)
+		case try == 2:
+			return 0, &collector.ReadError{State: schemas.CoveragePartial, Evidence: "GET " + pathAudit + ": records came while those of one millisecond were read, twice in a row"}
+		}
+		if items, next, err = r.page(ctx, l, 0); err != nil {
+			return 0, err
+		}
 	}
 }
 
-// auditMoment reads the pages of a single millisecond by number.
-func (s *visit) auditMoment(ctx context.Context, l listing[auditWire], items []auditWire, next int, emit func([]auditWire) error) error {
-	for range maxPages {
-		if err := emit(items); err != nil {
-			return err
+// decodeAuditWindow also refuses records from outside of what was asked for.
+func decodeAuditWindow(body []byte, first, last int64) (batch[auditWire], error) {
+	b, err := decodeAudit(body)
+	for i := range b.items {
+		if at := *b.items[i].CreationDate; at < first || at > last {
+			return batch[auditWire]{}, malformedf("results[%d] is of %d, outside of what was asked for", i, at)
 		}
-		if next < 0 {
-			return nil
-		}
-		b, after, err := offsetPage(ctx, s, l, next)
-		if err != nil {
-			return s.readError(datasets.AuditEvents.Dataset, "", err)
-		}
-		s.spend(weightCore, len(b.items))
-		if len(b.items) == 0 || after >= 0 && after <= next {
-			return inCircles("GET " + pathAudit)
-		}
-		items, next = b.items, after
 	}
-	return inCircles("GET " + pathAudit)
+	return b, err
 }

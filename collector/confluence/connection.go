@@ -3,6 +3,7 @@ package confluence
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -55,43 +56,43 @@ func connectionPages[T any](ctx context.Context, s *visit, table *schemas.Datase
 	failed := func(err error) error {
 		return &collector.ReadError{State: schemas.CoverageFailed, Evidence: where + ": " + err.Error(), Err: err}
 	}
-	ids := seen{}
+	var c course
 	var lacks, partial error
-	standstill := 0
 	variables := map[string]any{"first": s.limit(w.first)}
-	for name, value := range w.variables {
-		variables[name] = value
-	}
+	maps.Copy(variables, w.variables)
 	for range maxPages {
 		var data graphData
 		reply, err := s.query(ctx, table, w.q, variables, &data)
 		if err != nil {
-			return partly(err, len(ids.ids) > 0)
+			return partly(err, len(c.ids.ids) > 0)
 		}
 		partial, lacks = errors.Join(partial, reply.failed), reply.without(w.q)
 		page := w.page(&data)
 		if page == nil || page.Nodes == nil {
 			if reply.failed != nil {
-				return partly(reply.failed, len(ids.ids) > 0)
+				return partly(reply.failed, len(c.ids.ids) > 0)
 			}
 			return failed(malformedf("no list of nodes"))
 		}
-		var fresh []*T
 		for _, node := range page.Nodes {
 			if node == nil || w.id(node) == "" {
 				return failed(malformedf("an item is null or has no id"))
 			}
 		}
-		fresh, progress := keep(&ids, page.Nodes, func(n **T) ident { return ident(w.id(*n)) })
-		s.spend(weightIdentity, len(page.Nodes))
+		next, err := page.next()
+		if err != nil {
+			return failed(err)
+		}
+		if c.doubts(len(page.Nodes), next) {
+			continue
+		}
+		items := len(page.Nodes)
+		fresh, progress := keep(&c.ids, page.Nodes, func(n **T) ident { return ident(w.id(*n)) })
+		s.spend(weightIdentity, items)
 		if len(fresh) > 0 {
 			if err := w.emit(fresh, lacks == nil && reply.failed == nil); err != nil {
 				return err
 			}
-		}
-		next, err := page.next()
-		if err != nil {
-			return failed(err)
 		}
 		if next == "" || s.peek {
 			if partial != nil {
@@ -99,15 +100,8 @@ func connectionPages[T any](ctx context.Context, s *visit, table *schemas.Datase
 			}
 			return lacks
 		}
-		if progress == 0 {
-			if standstill++; standstill > maxStandstill {
-				return inCircles(where)
-			}
-		} else {
-			standstill = 0
-		}
-		if variables["after"] == next {
-			return inCircles(where)
+		if !c.turn(items, progress, next) {
+			break
 		}
 		variables["after"] = next
 	}

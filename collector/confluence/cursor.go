@@ -2,6 +2,7 @@ package confluence
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -12,18 +13,15 @@ import (
 // and never merely a short one. emit gets the items that it has not had yet; its
 // error ends the walk and is returned.
 func cursorPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l listing[T], emit func([]T) error) error {
-	ids := seen{}
-	met := map[string]bool{} // cursors of this walk
-	cursor := ""
-	empty, standstill := 0, 0
-	restarted, doubted := false, false
+	var c course
+	restarted := false
 	for range maxPages {
 		var b batch[T]
 		next := ""
 		err := s.get(ctx, l.path, l.query, func(q url.Values) {
 			q.Set("limit", strconv.Itoa(s.limit(l.limit)))
-			if cursor != "" {
-				q.Set("cursor", cursor)
+			if c.cursor != "" {
+				q.Set("cursor", c.cursor)
 			}
 		}, func(a answer) error {
 			var err error
@@ -41,47 +39,32 @@ func cursorPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l
 		if err != nil {
 			// A cursor that the site no longer takes, for example because its order
 			// was rebuilt: begin again, once.
-			if cursor != "" && !restarted && statusOf(err) == 400 {
-				restarted, doubted = true, false
-				ids.walk++
-				clear(met)
-				cursor, empty, standstill = "", 0, 0
+			if c.cursor != "" && !restarted && statusOf(err) == http.StatusBadRequest {
+				restarted = true
+				c.restart()
 				continue
 			}
 			return s.readError(table, "", err)
 		}
-		if len(b.items) == 0 && next == "" && cursor != "" && !doubted {
-			doubted = true // the page before promised more: ask once more before believing that it was the end
+		if c.doubts(len(b.items), next) {
 			continue
 		}
 		s.spend(l.weight, len(b.items))
 		items, progress := len(b.items), len(b.items)
-		if cursor != "" || next != "" {
-			b.items, progress = keep(&ids, b.items, l.id)
+		if c.cursor != "" || next != "" {
+			b.items, progress = keep(&c.ids, b.items, l.id)
 		}
 		if len(b.items) > 0 {
 			if err := emit(b.items); err != nil {
 				return err
 			}
 		}
-		if s.peek {
+		if next == "" || s.peek {
 			return nil
 		}
-		switch {
-		case next == "":
-			return nil
-		case progress > 0:
-			empty, standstill = 0, 0
-		case items > 0 || met[next]:
-			standstill++
-		default:
-			empty++
+		if !c.turn(items, progress, next) {
+			break
 		}
-		if standstill >= maxStandstill || empty >= maxEmptyPages {
-			return inCircles("GET " + l.path)
-		}
-		met[next] = true
-		cursor, doubted = next, false
 	}
 	return inCircles("GET " + l.path)
 }

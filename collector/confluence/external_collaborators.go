@@ -12,7 +12,7 @@ func externalCollaborator(u datasets.User) datasets.ExternalCollaborator {
 }
 
 var askExternalCollaborators = question{"confluence_externalCollaboratorsByCriteria", `query($cloud: ID, $first: Int, $after: String) { confluence_externalCollaboratorsByCriteria(cloudId: $cloud, first: $first, after: $after) {
-  nodes { accountId ?displayName ?email ?spacesAssigned { nodes { id key } } }
+  nodes { accountId ?displayName ?email ?spacesAssigned { nodes { id } pageInfo { hasNextPage } } }
   pageInfo { endCursor hasNextPage } } }`}
 
 // personWire is a person of the GraphQL gateway.
@@ -22,10 +22,27 @@ type personWire struct {
 	Email       *string `json:"email"`
 	Spaces      *struct {
 		Nodes []*struct {
-			ID  ident   `json:"id"`
-			Key *string `json:"key"`
+			ID ident `json:"id"`
 		} `json:"nodes"`
+		PageInfo *struct {
+			HasNextPage bool `json:"hasNextPage"`
+		} `json:"pageInfo"`
 	} `json:"spacesAssigned"`
+}
+
+// spaces are the spaces that a guest was let into; false when the list is null, or
+// does not hold all.
+func (w *personWire) spaces() (ids []string, known bool) {
+	if w.Spaces == nil || w.Spaces.Nodes == nil || w.Spaces.PageInfo != nil && w.Spaces.PageInfo.HasNextPage {
+		return nil, false
+	}
+	for _, space := range w.Spaces.Nodes {
+		if space == nil || space.ID == "" {
+			return nil, false
+		}
+		ids = append(ids, string(space.ID))
+	}
+	return ids, true
 }
 
 // listExternalCollaborators reads the site's own list of guests, which also tells
@@ -38,14 +55,7 @@ func (s *visit) listExternalCollaborators(ctx context.Context, _ string, yield y
 			var rows []datasets.ExternalCollaborator
 			for _, w := range items {
 				row := datasets.ExternalCollaborator{AccountID: w.AccountID, DisplayName: optional(w.DisplayName), Email: optional(w.Email)}
-				if w.Spaces != nil && w.Spaces.Nodes != nil {
-					row.SpacesKnown = true
-					for _, space := range w.Spaces.Nodes {
-						if space != nil && space.ID != "" {
-							row.SpaceIDs = append(row.SpaceIDs, string(space.ID))
-						}
-					}
-				}
+				row.SpaceIDs, row.SpacesKnown = w.spaces()
 				rows = append(rows, row)
 			}
 			if !whole {

@@ -1,5 +1,7 @@
 package confluence
 
+import "encoding/json"
+
 // graphData are the top-level fields of the answers that this package asks for.
 // Types and fields are those of the gateway's schema as of mid-2026.
 type graphData struct {
@@ -25,7 +27,7 @@ type graphData struct {
 	PublicLinks      *connection[publicLinkWire]      `json:"publicLinksByCriteria"`
 
 	Confluence *struct {
-		SiteConfiguration map[string]any `json:"siteConfiguration"`
+		SiteConfiguration map[string]json.RawMessage `json:"siteConfiguration"`
 	} `json:"confluence"`
 
 	ExternalCollaborators *connection[personWire] `json:"confluence_externalCollaboratorsByCriteria"`

@@ -71,6 +71,9 @@ func (s *visit) plugins(ctx context.Context, path string) (list []pluginWire, er
 // plugins, most of them Confluence's own parts.
 func (s *visit) readConnectApps(ctx context.Context, section string, yield yielder) error {
 	list, err := s.plugins(ctx, pathPlugins)
+	if err == nil && len(list) == 0 { // those parts are always on it
+		err = inCall(pathPlugins, malformedf("no plugins, not even Confluence's own"))
+	}
 	if err != nil {
 		return s.readError(datasets.InstalledApps.Dataset, section, err)
 	}
@@ -140,7 +143,13 @@ func normalizeInstallation(w *installationWire) (row datasets.InstalledApp, why 
 	row = datasets.InstalledApp{AppKey: w.App.ID, Name: optional(w.App.Name), Vendor: optional(w.App.Vendor), Dist: optional(w.App.Dist)}
 	if v := w.Version; v != nil {
 		row.Version = optional(v.Version)
+		if v.Permissions == nil {
+			why = "no permissions: its scopes are not known"
+		}
 		for _, p := range v.Permissions {
+			if p.Scopes == nil {
+				why = "no list of scopes"
+			}
 			for _, scope := range p.Scopes {
 				if optional(scope.Key) != nil {
 					row.Scopes = append(row.Scopes, *scope.Key)

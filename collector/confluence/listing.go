@@ -89,6 +89,55 @@ func keep[T any](s *seen, items []T, id func(*T) ident) (fresh []T, progress int
 	return fresh, progress
 }
 
+// course is what a walk from cursor to cursor remembers, so that an end that comes
+// too early is doubted, and pages that lead in circles are noticed.
+type course struct {
+	ids               seen
+	cursor            string          // of the page that is asked for; empty: the first
+	met               map[string]bool // cursors of this walk
+	empty, standstill int             // pages in a row
+	doubted           bool
+}
+
+// doubts reports whether the page shall be asked for once more: the one before
+// promised more, and here is nothing, and the end.
+func (c *course) doubts(items int, next string) bool {
+	if items > 0 || next != "" || c.cursor == "" || c.doubted {
+		return false
+	}
+	c.doubted = true
+	return true
+}
+
+// turn goes on to the next page; false when the walk leads in circles. progress is
+// how many of the page's items this walk had not met.
+func (c *course) turn(items, progress int, next string) bool {
+	switch {
+	case progress > 0:
+		c.empty, c.standstill = 0, 0
+	case items > 0 || c.met[next]:
+		c.standstill++
+	default:
+		c.empty++
+	}
+	if c.standstill >= maxStandstill || c.empty >= maxEmptyPages {
+		return false
+	}
+	if c.met == nil {
+		c.met = map[string]bool{}
+	}
+	c.met[next] = true
+	c.cursor, c.doubted = next, false
+	return true
+}
+
+// restart begins the walk anew; what was handed over stays known.
+func (c *course) restart() {
+	c.ids.walk++
+	clear(c.met)
+	c.cursor, c.empty, c.standstill, c.doubted = "", 0, 0, false
+}
+
 func inCircles(where string) error {
 	return &collector.ReadError{State: schemas.CoverageFailed, Evidence: where + ": endless listing: its next links lead on without anything new"}
 }

@@ -1,14 +1,14 @@
 package confluence
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"sort"
 	"strings"
 	"time"
-
-	"encoding/json"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -18,7 +18,10 @@ import (
 // The organization's admin API (Atlassian, "Organizations REST API"). Its pages
 // name the next one by a bare cursor, in links.next or meta.next.
 
-const pageAdmin = 100
+const (
+	pathOrganizations = "/v1/orgs"
+	pageAdmin         = 100
+)
 
 // adminPage is a page of the admin API.
 type adminPage[T any] struct {
@@ -32,31 +35,49 @@ type adminPage[T any] struct {
 }
 
 // adminPages walks a listing of the admin API. ask asks for the page behind a
-// cursor, empty for the first; emit gets each page.
-func adminPages[T any](where string, ask func(cursor string, into *adminPage[T]) error, peek bool, emit func([]T) error) error {
-	met := map[string]bool{}
-	cursor := ""
+// cursor, empty for the first; emit gets the items that it has not had yet.
+func adminPages[T any](method, path string, id func(*T) ident, ask func(cursor string, into *adminPage[T]) error, peek bool, emit func([]T) error) error {
+	var c course
 	for range maxPages {
 		var page adminPage[T]
-		if err := ask(cursor, &page); err != nil {
+		if err := ask(c.cursor, &page); err != nil {
 			return err
 		}
-		if page.Data == nil {
-			return &callError{where, "", malformedf("no data")}
-		}
-		if err := emit(page.Data); err != nil {
-			return err
+		if err := checkData(page.Data, id); err != nil {
+			return &callError{method, path, err}
 		}
 		next := firstText(page.Links.Next, page.Meta.Next)
+		if c.doubts(len(page.Data), next) {
+			continue
+		}
+		items := len(page.Data)
+		fresh, progress := keep(&c.ids, page.Data, id)
+		if len(fresh) > 0 {
+			if err := emit(fresh); err != nil {
+				return err
+			}
+		}
 		if next == "" || peek {
 			return nil
 		}
-		if met[next] {
-			return inCircles(where)
+		if !c.turn(items, progress, next) {
+			break
 		}
-		met[next], cursor = true, next
 	}
-	return inCircles(where)
+	return inCircles(method + " " + path)
+}
+
+// checkData refuses a page without a list, and items without an id.
+func checkData[T any](items []T, id func(*T) ident) error {
+	if items == nil {
+		return malformedf("no data")
+	}
+	for i := range items {
+		if id(&items[i]) == "" {
+			return malformedf("data[%d] has no id", i)
+		}
+	}
+	return nil
 }
 
 func firstText(list ...*string) string {
@@ -69,9 +90,9 @@ func firstText(list ...*string) string {
 }
 
 // adminGet walks a listing that is asked for with GET.
-func adminGet[T any](ctx context.Context, s *visit, path string, query url.Values, emit func([]T) error) error {
-	return adminPages("GET "+path, func(cursor string, into *adminPage[T]) error {
-		return s.get(ctx, path, query, func(q url.Values) {
+func adminGet[T any](ctx context.Context, s *visit, path string, id func(*T) ident, emit func([]T) error) error {
+	return adminPages(http.MethodGet, path, id, func(cursor string, into *adminPage[T]) error {
+		return s.get(ctx, path, nil, func(q url.Values) {
 			if cursor != "" {
 				q.Set("cursor", cursor)
 			}
@@ -79,12 +100,15 @@ func adminGet[T any](ctx context.Context, s *visit, path string, query url.Value
 	}, s.peek, emit)
 }
 
+// organizationWire is the organization of a key.
+type organizationWire struct {
+	ID ident `json:"id"`
+}
+
 // organization finds the organization of the key. A key belongs to one.
 func (s *visit) organization(ctx context.Context) (string, error) {
 	var ids []string
-	err := adminGet(ctx, s, "/v1/orgs", nil, func(list []struct {
-		ID ident `json:"id"`
-	}) error {
+	err := adminGet(ctx, s, pathOrganizations, func(w *organizationWire) ident { return w.ID }, func(list []organizationWire) error {
 		for _, o := range list {
 			ids = append(ids, string(o.ID))
 		}
@@ -93,8 +117,8 @@ func (s *visit) organization(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case len(ids) != 1 || ids[0] == "":
-		return "", &callError{"GET", "/v1/orgs", malformedf("%d organizations, expected the one of the key", len(ids))}
+	case len(ids) != 1:
+		return "", inCall(pathOrganizations, malformedf("%d organizations, expected the one of the key", len(ids)))
 	}
 	return url.PathEscape(ids[0]), nil
 }
@@ -125,30 +149,36 @@ type domainWire struct {
 // inherits.
 func (s *visit) readOrganizationSettings(ctx context.Context, section string, yield yielder) error {
 	table := datasets.SecurityConfiguration
-	inherited := func(name string, value *string, kind string) datasets.Setting {
-		return datasets.Setting{Setting: name, Value: value, ValueType: kind, Origin: datasets.OriginOrganization}
-	}
 	org, err := s.organization(ctx)
 	if err != nil {
 		return s.readError(table.Dataset, section, err)
 	}
-	var rows []datasets.Setting
-	err = adminGet(ctx, s, "/v1/orgs/"+org+"/policies", nil, func(list []policyWire) error {
-		for _, p := range list {
-			name := "policy." + firstText(p.Attributes.Type) + "." + string(p.ID)
-			rows = append(rows, inherited(name+".status", optional(p.Attributes.Status), "string"))
-			if rule := canonical(p.Attributes.Rule); rule != "" {
-				rows = append(rows, inherited(name+".rule", &rule, "list"))
+	var bad lacking
+	var rows, unknown []datasets.Setting
+	add := func(row datasets.Setting) {
+		row.Origin = datasets.OriginOrganization
+		if row.Value == nil {
+			unknown = append(unknown, row)
+		} else {
+			rows = append(rows, row)
+		}
+	}
+	err = adminGet(ctx, s, pathOrganizations+"/"+org+"/policies", func(w *policyWire) ident { return w.ID }, func(list []policyWire) error {
+		for i := range list {
+			for _, row := range normalizePolicy(&list[i]) {
+				add(row)
 			}
 		}
 		return nil
 	})
 	if err == nil {
-		err = adminGet(ctx, s, "/v1/orgs/"+org+"/domains", nil, func(list []domainWire) error {
+		err = adminGet(ctx, s, pathOrganizations+"/"+org+"/domains", func(w *domainWire) ident { return w.ID }, func(list []domainWire) error {
 			for _, d := range list {
-				if optional(d.Attributes.Name) != nil {
-					rows = append(rows, inherited("domain."+*d.Attributes.Name, optional(d.Attributes.Claim.Status), "string"))
+				if optional(d.Attributes.Name) == nil {
+					bad.add("domain", string(d.ID), "no name")
+					continue
 				}
+				add(datasets.Setting{Setting: "domain." + *d.Attributes.Name, Value: optional(d.Attributes.Claim.Status), ValueType: "string"})
 			}
 			return nil
 		})
@@ -156,20 +186,37 @@ func (s *visit) readOrganizationSettings(ctx context.Context, section string, yi
 	if err != nil {
 		return s.readError(table.Dataset, section, err)
 	}
-	return yieldPage(yield, table, rows, nil)
+	if err := yieldPage(yield, table, rows, unknown); err != nil {
+		return err
+	}
+	return bad.err("GET " + pathOrganizations + "/" + org + "/domains")
 }
 
-// canonical writes JSON with its keys in order, so that only its meaning counts.
+// normalizePolicy makes two settings of a policy. A value that is not told is nil.
+func normalizePolicy(p *policyWire) []datasets.Setting {
+	name := "policy." + firstText(p.Attributes.Type) + "." + string(p.ID)
+	return []datasets.Setting{
+		{Setting: name + ".status", Value: optional(p.Attributes.Status), ValueType: "string"},
+		{Setting: name + ".rule", Value: optional(new(canonical(p.Attributes.Rule))), ValueType: "list"},
+	}
+}
+
+// canonical writes JSON with its keys in order and all digits of its numbers, so
+// that only its meaning counts; empty for null.
 func canonical(raw json.RawMessage) string {
 	var v any
-	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil || v == nil {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if dec.Decode(&v) != nil || v == nil {
 		return ""
 	}
-	text, err := json.Marshal(v)
-	if err != nil { // what was decoded can be encoded
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil { // what was decoded can be encoded
 		return ""
 	}
-	return string(text)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // workspaceWire is a site or product of an organization.
@@ -201,7 +248,7 @@ func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yield
 	path := "/v2/orgs/" + org + "/workspaces"
 	rows := map[string]datasets.Subscription{}
 	resources := map[string]string{}
-	err = adminPages("POST "+path, func(cursor string, into *adminPage[workspaceWire]) error {
+	err = adminPages(http.MethodPost, path, func(w *workspaceWire) ident { return w.ID }, func(cursor string, into *adminPage[workspaceWire]) error {
 		body := map[string]any{"limit": s.limit(pageAdmin)}
 		if cursor != "" {
 			body = map[string]any{"cursor": cursor}
@@ -226,6 +273,12 @@ func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yield
 	})
 	if err != nil {
 		return s.readError(table.Dataset, "", err)
+	}
+	if len(rows) == 0 && !s.peek { // the listing is whole, and a site always has a product
+		return &collector.ReadError{
+			State: schemas.CoverageForbidden, Evidence: "POST " + path + ": the organization of the key has no product on this site",
+			Unlock: "store a key of the organization that the site belongs to (sitedrift connect --tenant " + s.tenant + " --kind " + schemas.CredentialAdminKey + ")",
+		}
 	}
 	var list []datasets.Subscription
 	for product, row := range rows {
@@ -281,7 +334,7 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 	}
 	var bad lacking
 	path := "/v2/orgs/" + org + "/directories/-/users/search"
-	err = adminPages("POST "+path, func(cursor string, into *adminPage[accountWire]) error {
+	err = adminPages(http.MethodPost, path, func(w *accountWire) ident { return w.AccountID }, func(cursor string, into *adminPage[accountWire]) error {
 		body := map[string]any{"limit": s.limit(pageAdmin), "expand": []string{"productAccess"}, "resourceIds": []string{siteARI(s.site)}}
 		if cursor != "" {
 			body["cursor"] = cursor
@@ -290,9 +343,6 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 	}, s.peek, func(list []accountWire) error {
 		var rows, unknown []datasets.UserActivity
 		for _, w := range list {
-			if w.AccountID == "" {
-				return &callError{http.MethodPost, path, malformedf("a user has no account id")}
-			}
 			for _, p := range w.ProductAccess {
 				if !strings.HasSuffix(string(p.ID), "site/"+s.site) || optional(p.Key) == nil {
 					continue // another site's

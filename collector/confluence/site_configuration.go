@@ -3,7 +3,6 @@ package confluence
 import (
 	"context"
 	"encoding/json"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,13 +13,52 @@ import (
 
 const pathAdminKey = "/wiki/api/v2/admin-key"
 
-var askSiteConfiguration = question{"confluence.siteConfiguration", `query($cloud: ID) { confluence { siteConfiguration(cloudId: $cloud) {
-  ?attachmentSettings { attachmentSecurityLevel maxAttachmentSize maxAttachmentsPerUpload }
-  ?isAnonymousAccessToRemoteApiEnabled ?isExternalConnectionEnabled ?connectionTimeout ?socketTimeout
-  ?loginSettings { enableElevatedSecurityCheck loginAttemptsThreshold }
-  ?isPrivacyModeEnabled ?isSystemAdminEnabled ?isXsrfAddCommentsEnabled ?isNofollowExternalLinksEnabled ?isHideTitleInUrlEnabled
-  ?isContactAdministratorsFormEnabled ?contentAccessRequestSettings { enabled } ?spaceAccessRequestSettings { enabled }
-  ?isSnippetSharingForSiteEnabled ?isAddWildcardsToUserAndGroupSearchesEnabled ?maxRssItems } } }`}
+// siteSettings are the fields of siteConfiguration that are asked for, with their
+// members where they are objects: which settings a field stands for must be known
+// also when it is null.
+func siteSettings() []graphField {
+	return []graphField{
+		{"attachmentSettings", []string{"attachmentSecurityLevel", "maxAttachmentSize", "maxAttachmentsPerUpload"}},
+		{"isAnonymousAccessToRemoteApiEnabled", nil},
+		{"isExternalConnectionEnabled", nil},
+		{"connectionTimeout", nil},
+		{"socketTimeout", nil},
+		{"loginSettings", []string{"enableElevatedSecurityCheck", "loginAttemptsThreshold"}},
+		{"isPrivacyModeEnabled", nil},
+		{"isSystemAdminEnabled", nil},
+		{"isXsrfAddCommentsEnabled", nil},
+		{"isNofollowExternalLinksEnabled", nil},
+		{"isHideTitleInUrlEnabled", nil},
+		{"isContactAdministratorsFormEnabled", nil},
+		{"contentAccessRequestSettings", []string{"enabled"}},
+		{"spaceAccessRequestSettings", []string{"enabled"}},
+		{"isSnippetSharingForSiteEnabled", nil},
+		{"isAddWildcardsToUserAndGroupSearchesEnabled", nil},
+		{"maxRssItems", nil},
+	}
+}
+
+// graphField is a field of the gateway, with members if it is an object.
+type graphField struct {
+	name    string
+	members []string
+}
+
+var askSiteConfiguration = question{"confluence.siteConfiguration", siteConfigurationText()}
+
+// siteConfigurationText asks for all settings, each of which can be done without.
+func siteConfigurationText() string {
+	var b strings.Builder
+	b.WriteString("query($cloud: ID) { confluence { siteConfiguration(cloudId: $cloud) {")
+	for _, f := range siteSettings() {
+		b.WriteString(" ?" + f.name)
+		if f.members != nil {
+			b.WriteString(" { " + strings.Join(f.members, " ") + " }")
+		}
+	}
+	b.WriteString(" } } }")
+	return b.String()
+}
 
 var askPublicLinkSwitch = question{"publicLinkSiteStatus", `query { publicLinkSiteStatus { status } ?confluence_shareableLinkSiteConfig { siteConfigs { accessType status } } }`}
 
@@ -38,43 +76,82 @@ func (s *visit) readGraphSettings(ctx context.Context, section string, yield yie
 		return err
 	}
 	var rows, unknown []datasets.Setting
+	var bad lacking
 	if section == datasets.SectionSiteConfiguration {
 		if data.Confluence == nil || data.Confluence.SiteConfiguration == nil {
 			return firstOf(reply.failed, s.readError(table.Dataset, section, inGraph(q, malformedf("no siteConfiguration"))))
 		}
-		flatten("", data.Confluence.SiteConfiguration, func(name string, value any) {
-			row, known := settingOf(name, value)
-			if known {
-				rows = append(rows, row)
-			} else {
-				unknown = append(unknown, row)
-			}
-		})
-		for _, field := range reply.missing { // their settings keep what they were
-			unknown = append(unknown, datasets.Setting{Setting: snake(field)})
+		if rows, unknown, err = normalizeSiteConfiguration(data.Confluence.SiteConfiguration); err != nil {
+			return s.readError(table.Dataset, section, inGraph(q, err))
 		}
 	} else {
 		if data.PublicLinkSiteStatus == nil || optional(data.PublicLinkSiteStatus.Status) == nil {
 			return firstOf(reply.failed, s.readError(table.Dataset, section, inGraph(q, malformedf("no status"))))
 		}
-		status := data.PublicLinkSiteStatus.Status
-		row := datasets.Setting{Setting: "public_link_site_status", Value: status, ValueType: "string"}
-		if *status == "BLOCKED_BY_ORG" {
-			row.Origin = datasets.OriginOrganization
-		}
-		rows = append(rows, row)
-		if data.ShareableLinks != nil {
-			for _, c := range data.ShareableLinks.SiteConfigs {
-				if optional(c.AccessType) != nil {
-					rows = append(rows, datasets.Setting{Setting: "shareable_links." + *c.AccessType, Value: optional(c.Status), ValueType: "string"})
-				}
-			}
-		}
+		rows, unknown = normalizeLinkSwitch(&data, &bad)
 	}
 	if err := yieldPage(yield, table, rows, unknown); err != nil {
 		return err
 	}
-	return firstOf(partly(reply.failed, true), reply.without(q))
+	return firstOf(partly(reply.failed, true), reply.without(q), bad.err("GraphQL "+q.field))
+}
+
+// normalizeSiteConfiguration makes a row of each setting; those that are null or
+// not there are unknown.
+func normalizeSiteConfiguration(w map[string]json.RawMessage) (rows, unknown []datasets.Setting, err error) {
+	add := func(name string, raw json.RawMessage) {
+		if row, known := settingOf(strings.TrimPrefix(name, "attachment_settings."), raw); known {
+			rows = append(rows, row)
+		} else {
+			unknown = append(unknown, row)
+		}
+	}
+	for _, f := range siteSettings() {
+		if f.members == nil {
+			add(snake(f.name), w[f.name])
+			continue
+		}
+		var members map[string]json.RawMessage
+		if raw := w[f.name]; len(raw) > 0 {
+			if err := decode(raw, &members); err != nil {
+				return nil, nil, malformedf("%s: %v", f.name, err)
+			}
+		}
+		for _, m := range f.members {
+			add(snake(f.name)+"."+snake(m), members[m])
+		}
+	}
+	return rows, unknown, nil
+}
+
+// normalizeLinkSwitch makes rows of the switch for public links and of the defaults
+// for other links. When the list of these is null, it is not known what was on it.
+func normalizeLinkSwitch(data *graphData, bad *lacking) (rows, unknown []datasets.Setting) {
+	status := data.PublicLinkSiteStatus.Status
+	row := datasets.Setting{Setting: "public_link_site_status", Value: status, ValueType: "string"}
+	if *status == "BLOCKED_BY_ORG" {
+		row.Origin = datasets.OriginOrganization
+	}
+	rows = append(rows, row)
+	if data.ShareableLinks == nil || data.ShareableLinks.SiteConfigs == nil {
+		bad.add("setting", "shareable_links", "the list is null")
+		return rows, nil
+	}
+	for _, c := range data.ShareableLinks.SiteConfigs {
+		row := datasets.Setting{ValueType: "string", Value: optional(c.Status)}
+		switch {
+		case optional(c.AccessType) == nil:
+			bad.add("setting", "shareable_links", "a list item has no accessType")
+			continue
+		case row.Value == nil:
+			row.Setting = "shareable_links." + *c.AccessType
+			unknown = append(unknown, row)
+		default:
+			row.Setting = "shareable_links." + *c.AccessType
+			rows = append(rows, row)
+		}
+	}
+	return rows, unknown
 }
 
 func firstOf(errs ...error) error {
@@ -89,44 +166,35 @@ func firstOf(errs ...error) error {
 // inGraph says which question an error is about.
 func inGraph(q question, err error) error { return &callError{"GraphQL", q.field, err} }
 
-// flatten gives the leaves of an object, in any order, with dotted names.
-func flatten(prefix string, object map[string]any, leaf func(name string, value any)) {
-	for name, value := range object {
-		if nested, ok := value.(map[string]any); ok {
-			flatten(prefix+snake(name)+".", nested, leaf)
-		} else if value == nil {
-			leaf(prefix+snake(name), nil)
-		} else {
-			leaf(prefix+snake(name), value)
-		}
-	}
-}
-
-// settingOf makes a typed row of a JSON value; false when it is null.
-func settingOf(name string, value any) (datasets.Setting, bool) {
-	row := datasets.Setting{Setting: strings.TrimPrefix(name, "attachment_settings."), ValueType: "string"}
-	switch v := value.(type) {
-	case nil:
+// settingOf makes a typed row of a JSON value; false when it is null or not there.
+// Numbers keep all their digits.
+func settingOf(name string, raw json.RawMessage) (row datasets.Setting, known bool) {
+	row = datasets.Setting{Setting: name, ValueType: "string"}
+	switch text := string(raw); {
+	case text == "" || text == "null":
 		return row, false
-	case bool:
-		row.ValueType, row.Flag, row.Value = "bool", &v, new(strconv.FormatBool(v))
-	case float64:
-		if v != math.Trunc(v) || math.Abs(v) >= 1<<53 {
-			row.Value = new(strconv.FormatFloat(v, 'g', -1, 64))
-			break
-		}
-		n := int64(v)
-		row.ValueType, row.Number, row.Value = "int", &n, new(strconv.FormatInt(n, 10))
-	case string:
-		row.Value = &v
-	default:
-		text, err := json.Marshal(v)
-		if err != nil { // what was decoded can be encoded
+	case text == "true" || text == "false":
+		return flagSetting(name, text == "true"), true
+	case text[0] == '"':
+		var v string
+		if err := json.Unmarshal(raw, &v); err != nil { // it was decoded before
 			return row, false
 		}
-		row.ValueType, row.Value = "list", new(string(text))
+		row.Value = &v
+	case text[0] == '[' || text[0] == '{':
+		row.ValueType, row.Value = "list", new(canonical(raw))
+	default:
+		row.Value = &text
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			row.ValueType, row.Number = "int", &n
+		}
 	}
 	return row, true
+}
+
+// flagSetting is a setting that is a truth value.
+func flagSetting(name string, on bool) datasets.Setting {
+	return datasets.Setting{Setting: name, ValueType: "bool", Flag: &on, Value: new(strconv.FormatBool(on))}
 }
 
 // snake writes a name such as isPrivacyModeEnabled as is_privacy_mode_enabled.
@@ -154,16 +222,14 @@ func (s *visit) adminKey(ctx context.Context) ([]datasets.Setting, error) {
 	err := s.getOne(ctx, pathAdminKey, nil, &w)
 	switch {
 	case statusOf(err) == http.StatusNotFound:
-		row, _ := settingOf("admin_key_enabled", false)
-		return []datasets.Setting{row}, nil
+		return []datasets.Setting{flagSetting("admin_key_enabled", false)}, nil
 	case err != nil:
 		return nil, err
 	case w.Expiration == nil:
 		return nil, inCall(pathAdminKey, malformedf("no expirationTime"))
 	}
-	enabled, _ := settingOf("admin_key_enabled", true)
 	return []datasets.Setting{
-		enabled, {Setting: "admin_key_account", Value: optional(w.AccountID), ValueType: "string"},
+		flagSetting("admin_key_enabled", true), {Setting: "admin_key_account", Value: optional(w.AccountID), ValueType: "string"},
 		{Setting: "admin_key_until", Value: optional(w.Expiration), ValueType: "string"},
 	}, nil
 }
