@@ -39,7 +39,6 @@ func normalizePolicySpace(w *policySpaceWire) (row datasets.DataPolicy, why stri
 	if w.Policy == nil || w.Policy.Blocked == nil {
 		return row, "it does not say whether content is blocked"
 	}
-	row.Blocked = *w.Policy.Blocked
 	return row, ""
 }
 
@@ -51,6 +50,9 @@ func (s *visit) readDataPolicies(ctx context.Context, _ string, yield yielder) e
 		var rows, unknown []datasets.DataPolicy
 		for i := range items {
 			row, why := normalizePolicySpace(&items[i])
+			if why == "" && !*items[i].Policy.Blocked {
+				continue
+			}
 			if why != "" {
 				bad.add("space", row.SpaceID, why)
 				unknown = append(unknown, row)

@@ -96,6 +96,7 @@ func truthOf(s *site) truth {
 			"role_id": js(r.ID), "type": js(r.Type), "name": orNull(r.Name), "description": orNull(r.Description), "permissions": set(r.Permissions),
 		})
 	}
+	out.put(datasets.DataPolicies.Dataset, "")
 	for _, s := range t.Spaces {
 		out.put(datasets.Spaces.Dataset, "", row{
 			"space_id": js(s.ID), "space_key": js(s.Key), "name": js(s.Name), "type": js(s.Type), "status": js(s.Status),
@@ -108,9 +109,9 @@ func truthOf(s *site) truth {
 				"operation": js(p.Operation), "target_type": js(p.Target),
 			})
 		}
-		out.put(datasets.DataPolicies.Dataset, "", row{
-			"space_id": js(s.ID), "space_key": js(s.Key), "name": orNull(s.Name), "content_blocked": strconv.FormatBool(blocked[s.ID]),
-		})
+		if blocked[s.ID] {
+			out.put(datasets.DataPolicies.Dataset, "", row{"space_id": js(s.ID), "space_key": js(s.Key), "name": orNull(s.Name)})
+		}
 		if len(roles) == 0 {
 			continue
 		}

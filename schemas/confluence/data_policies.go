@@ -6,29 +6,26 @@ import "github.com/sitedrift/sitedrift/schemas"
 type DataPolicy struct {
 	SpaceID, SpaceKey string
 	Name              *string
-	Blocked           bool
 }
 
 // DataPolicies say in which spaces content is blocked for the collecting app.
 var DataPolicies = schemas.Declare(schemas.Table[DataPolicy]{
 	Name: "data_policies", Version: 1, Group: schemas.GroupPosture,
-	Doc: "Whether an organization's data security policy keeps content of a space from the collecting app. What is blocked is left out of other listings, " +
+	Doc: "Spaces of which an organization's data security policy keeps content from the collecting app. What is blocked is left out of other listings, " +
 		"and is not gone. At most the first 200,000 objects of a policy change are reported by Atlassian's events; this list is asked for, and has no such cut.",
 	Grain: "tenant, space",
 	Columns: []schemas.Column[DataPolicy]{
 		schemas.String("space_id", "Id of the space.", func(r *DataPolicy) string { return r.SpaceID }).Key(),
 		schemas.String("space_key", "Key of the space when the row was written.", func(r *DataPolicy) string { return r.SpaceKey }).Context(),
 		schemas.NullString("name", "Name of the space when the row was written.", func(r *DataPolicy) *string { return r.Name }).Context(),
-		schemas.Bool("content_blocked", "Whether any content of the space is blocked for this app.", func(r *DataPolicy) bool { return r.Blocked }),
 	},
 	EntityName: []string{"space_key", "name"},
-	Hides:      true,
 	// Only apps may ask (Confluence Cloud REST v2, "Data policies").
 	Sources: appsOnly(cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/data-policies/spaces"}, Cost: "S/250"}, readSpace)),
 	Severities: []schemas.Severity{
-		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged}, Where: []schemas.Condition{{Column: "content_blocked", In: []string{"true"}}}, Why: "content of the space is kept from the collector"},
+		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Why: "content of the space is kept from the collector"},
 	},
 	Examples: []schemas.Example{
-		{Question: "In which spaces is content kept from the collector?", SQL: "SELECT tenant_id, space_key, name FROM sitedrift.data_policies WHERE content_blocked ORDER BY tenant_id, space_key"},
+		{Question: "In which spaces is content kept from the collector?", SQL: "SELECT tenant_id, space_key, name FROM sitedrift.data_policies ORDER BY tenant_id, space_key"},
 	},
 })

@@ -10,7 +10,6 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`data_policies_versions`
     `space_id` String COMMENT 'Id of the space.' CODEC(ZSTD(1)),
     `space_key` String COMMENT 'Key of the space when the row was written.' CODEC(ZSTD(1)),
     `name` Nullable(String) COMMENT 'Name of the space when the row was written.' CODEC(ZSTD(1)),
-    `content_blocked` Bool COMMENT 'Whether any content of the space is blocked for this app.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version; the same for all rows of a run.',
     `run_id` UUID COMMENT 'Run that wrote the version.'
@@ -18,7 +17,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`data_policies_versions`
 ENGINE = MergeTree
 ORDER BY (tenant_id, partition_id, key_hash, seq)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
-COMMENT 'Every version of data_policies, also of runs that were never published: read the views. Whether an organization\'s data security policy keeps content of a space from the collecting app. What is blocked is left out of other listings, and is not gone. At most the first 200,000 objects of a policy change are reported by Atlassian\'s events; this list is asked for, and has no such cut.';
+COMMENT 'Every version of data_policies, also of runs that were never published: read the views. Spaces of which an organization\'s data security policy keeps content from the collecting app. What is blocked is left out of other listings, and is not gone. At most the first 200,000 objects of a policy change are reported by Atlassian\'s events; this list is asked for, and has no such cut.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`data_policies`
 (
@@ -26,7 +25,6 @@ CREATE OR REPLACE VIEW `sitedrift`.`data_policies`
     `space_id` String COMMENT 'Id of the space.',
     `space_key` String COMMENT 'Key of the space when the row was written.',
     `name` Nullable(String) COMMENT 'Name of the space when the row was written.',
-    `content_blocked` Bool COMMENT 'Whether any content of the space is blocked for this app.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -36,7 +34,6 @@ SELECT
     argMax(v.`space_id`, v.seq) AS `space_id`,
     argMax(v.`space_key`, v.seq) AS `space_key`,
     argMax(tuple(v.`name`), v.seq).1 AS `name`,
-    argMax(v.`content_blocked`, v.seq) AS `content_blocked`,
     argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
     argMax(v.`observed_at`, v.seq) AS `observed_at`,
     argMax(v.`run_id`, v.seq) AS `run_id`
@@ -45,7 +42,7 @@ INNER JOIN (SELECT * FROM `sitedrift`.`data_policies_versions`) AS v ON v.tenant
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 GROUP BY v.tenant_id, v.partition_id, v.key_hash
 HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
-COMMENT 'Whether an organization\'s data security policy keeps content of a space from the collecting app. What is blocked is left out of other listings, and is not gone. At most the first 200,000 objects of a policy change are reported by Atlassian\'s events; this list is asked for, and has no such cut.';
+COMMENT 'Spaces of which an organization\'s data security policy keeps content from the collecting app. What is blocked is left out of other listings, and is not gone. At most the first 200,000 objects of a policy change are reported by Atlassian\'s events; this list is asked for, and has no such cut.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`data_policies_at`
 (
@@ -53,7 +50,6 @@ CREATE OR REPLACE VIEW `sitedrift`.`data_policies_at`
     `space_id` String COMMENT 'Id of the space.',
     `space_key` String COMMENT 'Key of the space when the row was written.',
     `name` Nullable(String) COMMENT 'Name of the space when the row was written.',
-    `content_blocked` Bool COMMENT 'Whether any content of the space is blocked for this app.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -63,7 +59,6 @@ SELECT
     argMax(v.`space_id`, v.seq) AS `space_id`,
     argMax(v.`space_key`, v.seq) AS `space_key`,
     argMax(tuple(v.`name`), v.seq).1 AS `name`,
-    argMax(v.`content_blocked`, v.seq) AS `content_blocked`,
     argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
     argMax(v.`observed_at`, v.seq) AS `observed_at`,
     argMax(v.`run_id`, v.seq) AS `run_id`
@@ -80,7 +75,6 @@ CREATE OR REPLACE VIEW `sitedrift`.`data_policies_history`
     `space_id` String COMMENT 'Id of the space.',
     `space_key` String COMMENT 'Key of the space when the row was written.',
     `name` Nullable(String) COMMENT 'Name of the space when the row was written.',
-    `content_blocked` Bool COMMENT 'Whether any content of the space is blocked for this app.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.',
@@ -93,7 +87,6 @@ SELECT
     v.`space_id` AS `space_id`,
     v.`space_key` AS `space_key`,
     v.`name` AS `name`,
-    v.`content_blocked` AS `content_blocked`,
     v.`first_seen_at` AS `first_seen_at`,
     v.`observed_at` AS `observed_at`,
     v.`run_id` AS `run_id`,
