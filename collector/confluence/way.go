@@ -73,7 +73,8 @@ func (s *Source) accesses(table *schemas.Dataset, section string) []schemas.Acce
 
 // visit picks the first source in the order of the declaration that the tenant's
 // credentials open. Without one, no call is made: some refusals count as failed
-// logins, and none is worth a point. The error says what is missing.
+// logins, and none is worth a point. The error says what is missing; a visit comes
+// with it when the source is the right one, and only cannot be used for now.
 func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 	list := s.accesses(table, section)
 	if len(list) == 0 {
@@ -97,7 +98,7 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 		}
 		switch {
 		case w.Refused != nil && w.Refused.State != schemas.CoverageForbidden:
-			return nil, w.Refused
+			return &visit{Source: s, way: w, access: a}, w.Refused
 		case w.Refused != nil:
 			refused = w.Refused
 		case len(scopes) == 0:
@@ -209,8 +210,8 @@ func (s *Source) Fingerprint(table *schemas.Dataset) string {
 		s.mu.Unlock()
 	}
 	for _, section := range sections {
-		v, err := s.visit(table, section)
-		if err != nil {
+		v, _ := s.visit(table, section)
+		if v == nil {
 			continue // it contributes no rows
 		}
 		var granted []string
