@@ -48,6 +48,7 @@ func (s *visit) refusedByDataCenter(r *collector.ReadError, e *httpx.Error, tabl
 		}
 	case httpx.ClassWrongOrigin:
 		r.Unlock = "check the tenant's site address, with scheme and context path, as the site's general configuration shows it"
+	default: // a matter of time or of the site: there is nothing to advise
 	}
 }
 

@@ -114,6 +114,7 @@ func dcFaultCases() []dcFaultCase {
 // TestDataCenterFaults: every fault on every endpoint has the outcome that the
 // table says, and whatever is handed over is true (Invariant 1).
 func TestDataCenterFaults(t *testing.T) {
+	t.Parallel()
 	for _, x := range dcTargets() {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()

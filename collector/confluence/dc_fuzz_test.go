@@ -133,7 +133,7 @@ func FuzzSegment(f *testing.F) {
 		if err != nil || u.Path != pathGroupsDC+"/"+name+"/member" || u.RawQuery != "" || u.Fragment != "" {
 			t.Fatalf("%q became %v (%v)", name, u, err)
 		}
-		for _, seg := range strings.Split(u.Path, "/") {
+		for seg := range strings.SplitSeq(u.Path, "/") {
 			if seg == ".." || seg == "." {
 				t.Errorf("%q walks up", name)
 			}

@@ -229,17 +229,17 @@ func truthOfCenter(dc *confluencetest.DataCenter) map[string]map[string][]row {
 			continue
 		}
 		r := with(none("license_active", "license_type", "installed_by", "installed_at", "distribution"), row{
-			"app_key": js(a.Key), "name": js(a.Name), "version": orNull(a.Version), "vendor": orNull(a.Vendor), "enabled": fmt.Sprint(a.Enabled), "user_installed": "true", "scopes": "[]", "egress": "[]",
+			"app_key": js(a.Key), "name": js(a.Name), "version": orNull(a.Version), "vendor": orNull(a.Vendor), "enabled": strconv.FormatBool(a.Enabled), "user_installed": "true", "scopes": "[]", "egress": "[]",
 		})
 		if a.License != nil {
-			r["license_active"], r["license_type"] = fmt.Sprint(a.License.Valid), js(a.License.Type)
+			r["license_active"], r["license_type"] = strconv.FormatBool(a.License.Valid), js(a.License.Type)
 		}
 		put(datasets.InstalledApps.Dataset, "plugins", r)
 	}
 	used, free := len(t.Active), "null"
 	total := "null"
 	if t.License.MaximumUsers >= 0 {
-		total, free = fmt.Sprint(t.License.MaximumUsers), fmt.Sprint(max(t.License.MaximumUsers-used, 0))
+		total, free = strconv.Itoa(t.License.MaximumUsers), strconv.Itoa(max(t.License.MaximumUsers-used, 0))
 	}
 	stamp := func(at time.Time) string {
 		if at.IsZero() {
@@ -248,7 +248,7 @@ func truthOfCenter(dc *confluencetest.DataCenter) map[string]map[string][]row {
 		return js(at.UTC().Format("2006-01-02T15:04:05.000Z"))
 	}
 	put(datasets.Subscriptions.Dataset, "", row{
-		"product": js("confluence"), "seats_used": fmt.Sprint(used), "seats_free": free, "seats_total": total, "unlimited": fmt.Sprint(t.License.MaximumUsers < 0), "plan": "null",
+		"product": js("confluence"), "seats_used": strconv.Itoa(used), "seats_free": free, "seats_total": total, "unlimited": strconv.FormatBool(t.License.MaximumUsers < 0), "plan": "null",
 		"license_type": js(t.License.Type), "active": "true", "expires_at": stamp(t.License.Expires), "maintained_until": stamp(t.License.MaintenanceEnds),
 	})
 	seen := map[string]int{}
@@ -256,7 +256,7 @@ func truthOfCenter(dc *confluencetest.DataCenter) map[string]map[string][]row {
 		r := auditRow(e)
 		content := fmt.Sprint(r)
 		seen[content]++
-		r["occurrence"] = fmt.Sprint(seen[content])
+		r["occurrence"] = strconv.Itoa(seen[content])
 		put(datasets.AuditEvents.Dataset, e.At.UTC().Format(time.DateOnly), r)
 	}
 	return out

@@ -27,8 +27,7 @@ func refusals(all snapshot) map[string]*collector.ReadError {
 	list := map[string]*collector.ReadError{}
 	for name, parts := range all {
 		for p, r := range parts {
-			var e *collector.ReadError
-			if errors.As(r.err, &e) {
+			if e, ok := errors.AsType[*collector.ReadError](r.err); ok {
 				list[strings.TrimSuffix(name+" "+p, " ")] = e
 			}
 		}

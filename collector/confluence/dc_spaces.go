@@ -133,7 +133,7 @@ func (s *visit) whatOfDataCenterSpace(ctx context.Context, space string, cause e
 
 // siteAnswered takes back the advice to look at the site's address: it is right.
 func siteAnswered(cause error) error {
-	if r := (*collector.ReadError)(nil); errors.As(cause, &r) && r.State == schemas.CoverageFailed {
+	if r, ok := errors.AsType[*collector.ReadError](cause); ok && r.State == schemas.CoverageFailed {
 		r.Unlock = ""
 	}
 	return cause

@@ -28,6 +28,7 @@ func centers() map[string]confluencetest.DataCenterSettings {
 // TestDataCenterTruth reads Data Centers of several shapes, with names and keys
 // that need care, and compares every column of every row.
 func TestDataCenterTruth(t *testing.T) {
+	t.Parallel()
 	for name, settings := range centers() {
 		for _, kind := range []string{schemas.CredentialDCToken, schemas.CredentialDCOAuth} {
 			t.Run(name+"/"+kind, func(t *testing.T) {

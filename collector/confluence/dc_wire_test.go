@@ -60,9 +60,17 @@ func TestGrantID(t *testing.T) {
 	}
 	seen := map[string][]string{}
 	for _, parts := range [][]string{
-		{"1", "group", "ops", "team|read", "space"}, {"1", "group", "ops|team", "read", "space"}, {"1", "group", "opsteam", "read", "space"},
-		{"1", "user", "ops", "team|read", "space"}, {"11", "group", "ops", "read", "space"}, {"1", "1group", "ops", "read", "space"},
-		{"1", "group", "ops", "read", ""}, {"1", "group", "ops", "", "read"}, {"1", "group", "", "ops", "read"}, {"1", "group", "ops", "read", "space"}, {"2", "group", "ops", "read", "space"},
+		{"1", "group", "ops", "team|read", "space"},
+		{"1", "group", "ops|team", "read", "space"},
+		{"1", "group", "opsteam", "read", "space"},
+		{"1", "user", "ops", "team|read", "space"},
+		{"11", "group", "ops", "read", "space"},
+		{"1", "1group", "ops", "read", "space"},
+		{"1", "group", "ops", "read", ""},
+		{"1", "group", "ops", "", "read"},
+		{"1", "group", "", "ops", "read"},
+		{"1", "group", "ops", "read", "space"},
+		{"2", "group", "ops", "read", "space"},
 	} {
 		id := grantID(parts[0], parts[1], parts[2], parts[3], parts[4])
 		if other, taken := seen[id]; taken {

@@ -2,6 +2,7 @@ package confluence
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/httpx"
@@ -33,7 +34,7 @@ func (s *Source) dataCenterWitness(ctx context.Context, table *schemas.Dataset, 
 	}
 	gone := httpx.ClassOf(err) == httpx.ClassNotFound
 	err = v.readError(table, "", err)
-	if r, ok := err.(*collector.ReadError); ok && gone {
+	if r, ok := errors.AsType[*collector.ReadError](err); ok && gone {
 		r.State, r.Unlock = schemas.CoverageGone, ""
 	}
 	return err

@@ -1,4 +1,5 @@
-// Package confluence reads the datasets of one Confluence Cloud site for one run.
+// Package confluence reads the datasets of one Confluence site, Cloud or Data
+// Center, for one run.
 //
 // A [Source] is made for each run of a tenant and implements collector.Source.
 // It sits between the engine, which decides what a reading means, and
@@ -11,7 +12,8 @@
 //
 // Each dataset has one file with the shape of the answer (wire), the calls (read)
 // and a pure function from wire to row (normalize). To add one: declare it in
-// schemas/confluence, write its file here and add a line to readers in source.go.
+// schemas/confluence, write its file here and add a line to fetches. What Data
+// Center has is read by files of their own, dc_*.go.
 //
 // # What is believed
 //
