@@ -58,16 +58,23 @@ func connectionPages[T any](ctx context.Context, s *visit, table *schemas.Datase
 	}
 	var c course
 	var lacks, partial error
+	restarted := false
 	variables := map[string]any{"first": s.limit(w.first)}
 	maps.Copy(variables, w.variables)
 	for range maxPages {
 		var data graphData
 		reply, err := s.query(ctx, table, w.q, variables, &data)
-		if err != nil {
+		if err != nil && !reply.badRequest {
 			return partly(err, len(c.ids.ids) > 0)
 		}
-		partial, lacks = errors.Join(partial, reply.failed), reply.without(w.q)
 		page := w.page(&data)
+		if reply.badRequest && c.cursor != "" && !restarted { // a cursor that the gateway no longer takes: begin again, once
+			restarted = true
+			c.restart()
+			delete(variables, "after")
+			continue
+		}
+		partial, lacks = errors.Join(partial, reply.failed), reply.without(w.q)
 		if page == nil || page.Nodes == nil {
 			if reply.failed != nil {
 				return partly(reply.failed, len(c.ids.ids) > 0)

@@ -10,6 +10,7 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/httpx"
 	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
 // readError says what a failed call means for a dataset or one of its sections:
@@ -44,12 +45,12 @@ func (s *visit) readError(table *schemas.Dataset, section string, err error) err
 	case httpx.ClassCredential:
 		// Whether a grant is dead for good is for its owner to decide (Invariant 6).
 		if errors.Is(err, collector.ErrNoCredential) {
-			r.State, r.Unlock = schemas.CoverageForbidden, "connect the site (sitedrift connect --tenant "+s.tenant+")"
+			r.State, r.Unlock = schemas.CoverageForbidden, "connect the site ("+s.connect(s.way.Kind)+")"
 		}
 	case httpx.ClassScopeMissing:
 		r.State, r.Unlock = schemas.CoverageForbidden, s.grantScopes(s.wantedScopes())
 	case httpx.ClassUnauthorized:
-		r.State, r.Unlock = schemas.CoverageForbidden, "reconnect the site (sitedrift connect --tenant "+s.tenant+")"
+		r.State, r.Unlock = schemas.CoverageForbidden, "reconnect the site ("+s.connect(s.way.Kind)+")"
 	case httpx.ClassForbidden:
 		if e.Status == http.StatusUnavailableForLegalReasons || blocked(e.Message) {
 			r.State, r.Unlock = schemas.CoverageBlocked, "an organization admin can exempt the app from the data security policy that blocks it"
@@ -102,10 +103,16 @@ func evidence(where string, e *httpx.Error) string {
 	return text
 }
 
+const adviceAdministrator = "give the account of the credential the Confluence Administrator permission"
+
 // needsRight names the right that the account lacks, as far as it is documented.
 func (s *visit) needsRight(table *schemas.Dataset, section string) string {
 	switch {
-	case section == sectionAuditRetention:
+	case s.access.Credential == schemas.CredentialAdminKey:
+		return "store a key of the organization with the scopes " + strings.Join(s.wantedScopes(), " and ") + " (" + s.connect(s.way.Kind) + ")"
+	case s.access.API != schemas.APIRest, section == datasets.SectionAdminKey:
+		return adviceAdministrator
+	case section == sectionAuditRetention, table.Append:
 		return "give the account that connected the site the Confluence Administrator permission"
 	case table.Name == tableSpacePermissions:
 		return "give the account that connected the site permission to view the space"

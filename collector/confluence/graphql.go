@@ -41,6 +41,8 @@ type graphError struct {
 type graphReply struct {
 	missing []string // optional fields that the gateway does not have
 	failed  error    // parts of the answer are missing; nil: it is whole
+	// badRequest: the gateway did not understand an argument, such as a cursor.
+	badRequest bool
 }
 
 // undefined finds the field in "Field 'x' in type 'Y' is undefined" and "Cannot
@@ -89,6 +91,7 @@ func (s *visit) query(ctx context.Context, table *schemas.Dataset, q question, v
 			continue // without the fields that the gateway just disowned
 		}
 		reply := graphReply{missing: missing, failed: s.graphFailure(where, errs)}
+		reply.badRequest = slices.ContainsFunc(errs, func(e graphError) bool { return e.Extensions.Classification == "BAD_REQUEST" })
 		if len(data) == 0 || bytes.Equal(data, []byte("null")) {
 			if reply.failed == nil {
 				reply.failed = &collector.ReadError{State: schemas.CoverageFailed, Evidence: where + ": the answer has no data"}
@@ -135,7 +138,7 @@ func (s *Source) learn(q question, errs []graphError) bool {
 	return news
 }
 
-// graphFailure says what the errors of an answer mean; the gravest counts.
+// graphFailure says what the errors of an answer mean; the first counts.
 func (s *visit) graphFailure(where string, errs []graphError) error {
 	if len(errs) == 0 {
 		return nil
@@ -152,7 +155,7 @@ func (s *visit) graphFailure(where string, errs []graphError) error {
 	case undefined.MatchString(e.Message):
 		r.State, r.Unlock = schemas.CoverageNotExposed, "the gateway renamed or removed a field: upgrade sitedrift"
 	case e.Extensions.StatusCode == http.StatusForbidden, e.Extensions.StatusCode == http.StatusUnauthorized:
-		r.State, r.Unlock = schemas.CoverageForbidden, "give the account of the credential the Confluence Administrator permission"
+		r.State, r.Unlock = schemas.CoverageForbidden, adviceAdministrator
 	case e.Extensions.StatusCode == http.StatusPaymentRequired:
 		r.State = schemas.CoverageNotLicensed
 	}

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/sitedrift/sitedrift/collector"
@@ -283,6 +285,47 @@ func sorted(table *schemas.Dataset, rows []row) []row {
 		return 0
 	})
 	return out
+}
+
+// lines are rows as texts, in order: quick to compare.
+func lines(table *schemas.Dataset, rows []row) []string {
+	list := make([]string, len(rows))
+	var b strings.Builder
+	for i, r := range rows {
+		b.Reset()
+		for _, c := range table.Columns {
+			b.WriteString(r[c.Name])
+			b.WriteByte(0)
+		}
+		if len(r) != len(table.Columns) {
+			b.WriteString("and other columns")
+		}
+		list[i] = b.String()
+	}
+	slices.Sort(list)
+	return list
+}
+
+// difference says how a reading differs from what it should be; empty: not at all.
+func difference(table *schemas.Dataset, want, got []row) string {
+	if slices.Equal(lines(table, want), lines(table, got)) {
+		return ""
+	}
+	return cmp.Diff(sorted(table, want), sorted(table, got))
+}
+
+// untrue finds rows that are not among those of the truth, or are there twice.
+func untrue(table *schemas.Dataset, want, got []row) string {
+	left := map[string]int{}
+	for _, line := range lines(table, want) {
+		left[line]++
+	}
+	for _, line := range lines(table, got) {
+		if left[line]--; left[line] < 0 {
+			return line
+		}
+	}
+	return ""
 }
 
 func contains(rows []row, want row) bool {

@@ -38,9 +38,15 @@ type adminPage[T any] struct {
 // cursor, empty for the first; emit gets the items that it has not had yet.
 func adminPages[T any](method, path string, id func(*T) ident, ask func(cursor string, into *adminPage[T]) error, peek bool, emit func([]T) error) error {
 	var c course
+	restarted := false
 	for range maxPages {
 		var page adminPage[T]
 		if err := ask(c.cursor, &page); err != nil {
+			if c.cursor != "" && !restarted && statusOf(err) == http.StatusBadRequest { // as in cursorPages
+				restarted = true
+				c.restart()
+				continue
+			}
 			return err
 		}
 		if err := checkData(page.Data, id); err != nil {
@@ -277,7 +283,7 @@ func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yield
 	if len(rows) == 0 && !s.peek { // the listing is whole, and a site always has a product
 		return &collector.ReadError{
 			State: schemas.CoverageForbidden, Evidence: "POST " + path + ": the organization of the key has no product on this site",
-			Unlock: "store a key of the organization that the site belongs to (sitedrift connect --tenant " + s.tenant + " --kind " + schemas.CredentialAdminKey + ")",
+			Unlock: "store a key of the organization that the site belongs to (" + s.connect(schemas.CredentialAdminKey) + ")",
 		}
 	}
 	var list []datasets.Subscription

@@ -79,7 +79,7 @@ func (s *visit) readSitePermissions(ctx context.Context, _ string, yield yielder
 		}
 		return yieldPage(yield, table, rows, nil)
 	}
-	others := false
+	others, seen := false, false
 	groups := connectionPages(ctx, s, table.Dataset, walk[sitePrincipalWire]{
 		q: askSiteGroups, first: pageGraph, id: (*sitePrincipalWire).id,
 		page: func(data *graphData) *connection[sitePrincipalWire] {
@@ -104,10 +104,16 @@ func (s *visit) readSitePermissions(ctx context.Context, _ string, yield yielder
 			}
 			return p.Groups
 		},
-		emit: func(items []*sitePrincipalWire, whole bool) error { return emit(datasets.PrincipalGroup, whole, items) },
+		emit: func(items []*sitePrincipalWire, whole bool) error {
+			seen = true
+			return emit(datasets.PrincipalGroup, whole, items)
+		},
 	})
 	if bad.stop != nil {
 		return bad.stop
+	}
+	if groups == nil && !seen && !s.peek { // somebody administers the site
+		return s.readError(table.Dataset, "", inGraph(askSiteGroups, malformedf("no group has a permission, not even that of the administrators")))
 	}
 	if groups != nil && stateOf(groups) != schemas.CoveragePartial {
 		return groups

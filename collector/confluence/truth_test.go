@@ -253,7 +253,7 @@ func compare(t *testing.T, table *schemas.Dataset, partition string, want []row,
 	if got.err != nil {
 		t.Errorf("%s %q: %v", table.Name, partition, got.err)
 	}
-	if diff := cmp.Diff(sorted(table, want), sorted(table, got.rows)); diff != "" && len(want)+len(got.rows) > 0 {
+	if diff := difference(table, want, got.rows); diff != "" {
 		t.Errorf("%s %q (-want +got):\n%s", table.Name, partition, diff)
 	}
 }

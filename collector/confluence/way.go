@@ -82,6 +82,7 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 	}
 	var refused *collector.ReadError
 	var lacking, kinds []string
+	var lacks *Way
 	for _, a := range list {
 		if a.Closed && !s.opened(table, a) {
 			continue
@@ -103,12 +104,11 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 			refused = w.Refused
 		case len(scopes) == 0:
 			return &visit{Source: s, way: w, access: a}, nil
-		default:
-			lacking = append(lacking, scopes...)
+		case len(lacking) == 0: // later ones are no better to mend
+			lacking, lacks = scopes, w
 		}
 	}
 	slices.Sort(lacking)
-	lacking = slices.Compact(lacking)
 	switch {
 	case refused != nil:
 		return nil, refused
@@ -116,7 +116,7 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 		return nil, &collector.ReadError{
 			State:    schemas.CoverageForbidden,
 			Evidence: "not asked: the grant lacks the scope " + strings.Join(lacking, " and "),
-			Unlock:   s.grantScopes(lacking),
+			Unlock:   (&visit{Source: s, way: lacks}).grantScopes(lacking),
 		}
 	default:
 		return nil, &collector.ReadError{
@@ -137,8 +137,20 @@ func (s *Source) opened(table *schemas.Dataset, a schemas.Access) bool {
 	return s.open != nil && s.open(name, a.Section, a.Credential)
 }
 
-func (s *Source) grantScopes(scopes []string) string {
-	return "grant scope " + strings.Join(scopes, " and ") + " (sitedrift connect --tenant " + s.tenant + ")"
+func (v *visit) grantScopes(scopes []string) string {
+	if len(scopes) == 0 {
+		return "reconnect the site (" + v.connect(v.way.Kind) + ")"
+	}
+	return "grant scope " + strings.Join(scopes, " and ") + " (" + v.connect(v.way.Kind) + ")"
+}
+
+// connect is the command that stores a credential of the kind.
+func (s *Source) connect(kind string) string {
+	command := "sitedrift connect --tenant " + s.tenant
+	if kind != schemas.Credential3LO && kind != schemas.CredentialDCOAuth { // these are what a site is connected with
+		command += " --kind " + kind
+	}
+	return command
 }
 
 // wantedScopes names the scopes of the visit's source, for the advice that goes
@@ -174,7 +186,7 @@ func (s *Source) addCredential(kinds []string) string {
 		order := schemas.Credentials(s.deployment)
 		return slices.Index(order, a) - slices.Index(order, b)
 	})
-	return "add a credential of the kind " + strings.Join(slices.Compact(kinds), " or ") + " (sitedrift connect --tenant " + s.tenant + " --kind " + kinds[0] + ")"
+	return "add a credential of the kind " + strings.Join(slices.Compact(kinds), " or ") + " (" + s.connect(kinds[0]) + ")"
 }
 
 func describe(table *schemas.Dataset, section string) string {
