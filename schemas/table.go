@@ -56,6 +56,9 @@ type Table[R any] struct {
 	// reads the last few, from where the one before ended.
 	Append bool
 
+	// Names are what the view D_named shows beside the ids.
+	Names []Lookup
+
 	Sources    []Access
 	Severities []Severity
 	Examples   []Example
@@ -74,6 +77,7 @@ type Dataset struct {
 	Columns                               []ColumnInfo
 	EntityName                            []string
 	Hides, Append                         bool
+	Names                                 []Lookup
 	Sources                               []Access
 	Severities                            []Severity
 	Examples                              []Example
@@ -95,7 +99,7 @@ func Declare[R any](t Table[R]) *Typed[R] {
 	d := &Dataset{
 		Name: t.Name, Group: t.Group, Doc: t.Doc, Grain: t.Grain, Version: t.Version,
 		Parent: t.Parent, PartitionColumn: t.PartitionColumn, PartitionDoc: t.PartitionDoc, Sections: t.Sections, Needs: t.Needs,
-		EntityName: t.EntityName, Hides: t.Hides, Append: t.Append, Sources: t.Sources, Severities: t.Severities, Examples: t.Examples,
+		EntityName: t.EntityName, Hides: t.Hides, Append: t.Append, Names: t.Names, Sources: t.Sources, Severities: t.Severities, Examples: t.Examples,
 	}
 	for i, c := range t.Columns {
 		d.Columns = append(d.Columns, c.info)
@@ -173,6 +177,11 @@ func (d *Dataset) validate() {
 	}
 	if len(d.Examples) == 0 {
 		d.problem("no example")
+	}
+	for _, n := range d.Names {
+		if d.Column(n.Column) < 0 && n.Column != d.PartitionColumn || d.Column(n.As) >= 0 || len(n.From) == 0 {
+			d.problem("name %s: no column %s, or the name is one of a column already, or no dataset has it", n.As, n.Column)
+		}
 	}
 	for _, s := range d.Severities {
 		if err := s.check(d); err != nil {

@@ -131,6 +131,30 @@ func TestCredentialsComeAndGo(t *testing.T) {
 	w.want("SELECT count() > 0 FROM site_permissions WHERE tenant_id = 'acme'", "1") // what was seen stays as it was seen last
 }
 
+// TestNamesBehindIDs: the readable view has the names of the same moment.
+func TestNamesBehindIDs(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	group := ""
+	for _, s := range w.site.Truth().Spaces {
+		for _, p := range w.site.Truth().Permissions[s.ID] {
+			if p.PrincipalType == "group" && slices.ContainsFunc(w.site.Truth().Groups, func(g sim.Group) bool { return g.ID == p.PrincipalID }) {
+				group = p.PrincipalID
+			}
+		}
+	}
+	before := w.clock.now().Add(time.Second)
+	const named = "SELECT DISTINCT principal_name FROM space_permissions_named%s WHERE tenant_id = 'acme' AND principal_type = 'group' AND principal_id = '%s'"
+	w.want("SELECT name = ("+fmt.Sprintf(named, "", group)+") FROM groups WHERE tenant_id = 'acme' AND group_id = '"+group+"'", "1")
+	if err := w.site.RenameGroup(group, "renamed"); err != nil {
+		t.Fatal(err)
+	}
+	w.sync(time.Hour)
+	w.want(fmt.Sprintf(named, "", group), "renamed")
+	w.want("SELECT name = ("+fmt.Sprintf(named, "_at(at = '"+clickTime(before)+"')", group)+") FROM groups_at(at = '"+clickTime(before)+"') WHERE tenant_id = 'acme' AND group_id = '"+group+"'", "1")
+	w.want("SELECT count() FROM space_permissions_named WHERE tenant_id = 'acme' AND space_name IS NULL", "0")
+}
+
 // TestProbeFindsWhatOpens: Atlassian opens a field to OAuth; the next probe finds
 // it, and coverage and rows follow, without anybody touching the configuration.
 func TestProbeFindsWhatOpens(t *testing.T) {

@@ -90,6 +90,20 @@ func dataCenter(a schemas.Access, scope string) []schemas.Access {
 	return []schemas.Access{grant, token}
 }
 
+// principals are the datasets that name who holds a right.
+func principals(user, group string) []schemas.NameSource {
+	return []schemas.NameSource{
+		{Dataset: "users", Key: "account_id", Name: "display_name", Where: "principal_type", In: []string{user}},
+		{Dataset: "groups", Key: "group_id", Name: "name", Where: "principal_type", In: []string{group}},
+	}
+}
+
+// spaceName is the name of the space of a row.
+var spaceName = schemas.Lookup{
+	As: "space_name", Doc: "Name of the space then; null when it was not seen.", Column: "space_id",
+	From: []schemas.NameSource{{Dataset: "spaces", Key: "space_id", Name: "name"}},
+}
+
 var (
 	readSpace  = []string{"read:space:confluence"}
 	readUser   = []string{"read:user:confluence"}

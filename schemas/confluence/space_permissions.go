@@ -29,6 +29,10 @@ var SpacePermissions = schemas.Declare(schemas.Table[SpacePermission]{
 		schemas.Enum("operation", "read, create, delete, administer and so on.", func(r *SpacePermission) string { return r.Operation }),
 		schemas.Enum("target_type", "What the operation applies to: space, page, comment and so on.", func(r *SpacePermission) string { return r.TargetType }),
 	},
+	Names: []schemas.Lookup{spaceName, {
+		As: "principal_name", Doc: "Name of the person, group or role then; null when it was not seen, or is hidden.", Column: "principal_id",
+		From: append(principals("user", "group"), schemas.NameSource{Dataset: "space_roles", Key: "role_id", Name: "name", Where: "principal_type", In: []string{"role"}}),
+	}},
 	EntityName: []string{"space_key", "principal_type", "principal_id", "operation", "target_type"},
 	Sources: slices.Concat(
 		cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces/{id}/permissions"}, Cost: "per space, its rows/250"}, readSpace),
@@ -54,6 +58,7 @@ var SpacePermissions = schemas.Declare(schemas.Table[SpacePermission]{
 	},
 	Examples: []schemas.Example{
 		{Question: "Which spaces can anonymous visitors read?", SQL: "SELECT tenant_id, space_id, space_key FROM sitedrift.space_permissions WHERE principal_id = 'anonymous-users' AND operation = 'read' ORDER BY tenant_id, space_key"},
+		{Question: "Who may administer which space, by name?", SQL: "SELECT tenant_id, space_name, principal_type, principal_name FROM sitedrift.space_permissions_named WHERE operation = 'administer' ORDER BY tenant_id, space_name, principal_name LIMIT 100"},
 		{Question: "Who could administer a space on a day?", SQL: "SELECT principal_type, principal_id FROM sitedrift.space_permissions_at(at = '2026-03-01 00:00:00') WHERE operation = 'administer' ORDER BY principal_type, principal_id LIMIT 100"},
 	},
 })

@@ -22,6 +22,10 @@ var SpaceRoleAssignments = schemas.Declare(schemas.Table[SpaceRoleAssignment]{
 		schemas.String("space_key", "Key of the space when the row was written.", func(r *SpaceRoleAssignment) string { return r.SpaceKey }).Context(),
 		schemas.NullString("role_name", "Name of the role when the row was written.", func(r *SpaceRoleAssignment) *string { return r.RoleName }).Context(),
 	},
+	Names: []schemas.Lookup{spaceName, {
+		As: "principal_name", Doc: "Name of the person or group then; null when it was not seen, or is hidden.", Column: "principal_id",
+		From: principals("USER", "GROUP"),
+	}},
 	EntityName: []string{"space_key", "principal_type", "principal_id", "role_name"},
 	Sources:    cloud(schemas.Access{PageSize: 250, Calls: []string{"GET /wiki/api/v2/spaces/{id}/role-assignments"}, Cost: "per space, its assignments/250"}, readSpacePerm),
 	Severities: []schemas.Severity{

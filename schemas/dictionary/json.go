@@ -91,7 +91,11 @@ func views(d *schemas.Dataset) []string {
 	if d.Append {
 		return []string{d.Name}
 	}
-	return []string{d.Name, d.Name + "_history", d.Name + "_at"}
+	list := []string{d.Name, d.Name + "_history", d.Name + "_at"}
+	if len(d.Names) > 0 {
+		list = append(list, d.Name+"_named", d.Name+"_named_at")
+	}
+	return list
 }
 
 // columns lists the columns of view D in its order.

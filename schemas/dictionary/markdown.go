@@ -42,6 +42,14 @@ func page(d *schemas.Dataset) string {
 	} else {
 		fmt.Fprintf(&b, "Views: `%[1]s` (now), `%[1]s_history` (every version, with `valid_from`, `valid_to`, `change`), `%[1]s_at(at = '2026-03-01 00:00:00')` (at a time, UTC).\n\n", d.Name)
 	}
+	if len(d.Names) > 0 {
+		fmt.Fprintf(&b, "`%[1]s_named` and `%[1]s_named_at(at = ...)` show the names behind the ids as well, of the same moment:\n\n", d.Name)
+		var rows [][]string
+		for _, n := range d.Names {
+			rows = append(rows, []string{"`" + n.As + "`", n.Doc})
+		}
+		table(&b, []string{"column", "meaning"}, rows)
+	}
 	b.WriteString("## Columns\n\n")
 	table(&b, []string{"column", "type", "role", "meaning"}, columnRows(columns(d)))
 	b.WriteString("Only tracked columns are compared: a change of one is an event. Context is stored as of the time the row was written.\n\n")

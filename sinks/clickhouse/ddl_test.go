@@ -50,6 +50,10 @@ func TestDDL(t *testing.T) {
 			statements = append(statements, atView(l, d).create(l), historyView(l, d).create(l))
 			views += 2
 		}
+		if len(d.Names) > 0 {
+			statements = append(statements, namedView(l, d, all, "", "", currentView).create(l), namedView(l, d, all, "_at", ", at a time, UTC", atView).create(l))
+			views += 2
+		}
 		golden(t, "ddl/"+d.Name+".sql", join(statements...))
 	}
 	shared := []string{l.createDatabase()}

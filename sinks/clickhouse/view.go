@@ -25,6 +25,7 @@ type view struct {
 	on      string   // how rows find their head, besides the tenant
 	where   string   // which rows the head lets through
 	tail    string   // GROUP BY and what follows
+	sql     string   // the whole SELECT, of a view that is made of others; the rest but name, doc and columns is empty
 }
 
 type viewColumn struct {
@@ -52,6 +53,9 @@ func (v view) create(l layout) string {
 
 // query is the SELECT of the view.
 func (v view) query(l layout) string {
+	if v.sql != "" {
+		return v.sql
+	}
 	var b strings.Builder
 	b.WriteString("SELECT\n")
 	for i, c := range v.columns {
@@ -82,6 +86,9 @@ func views(l layout, datasets []*schemas.Dataset) []view {
 		list = append(list, currentView(l, d))
 		if !d.Append { // what only grows has no history beside itself
 			list = append(list, atView(l, d), historyView(l, d))
+		}
+		if len(d.Names) > 0 {
+			list = append(list, namedView(l, d, datasets, "", "", currentView), namedView(l, d, datasets, "_at", ", at a time, UTC", atView))
 		}
 	}
 	return append(list, changesView(l), coverageView(l), coverageHistoryView(l), runsView(l), tilesView(l, datasets))

@@ -124,3 +124,233 @@ FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FI
 INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.tenant_id = h.tenant_id
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 COMMENT 'Every version of the rows of space_permissions, those that tell of a removal included.';
+
+CREATE OR REPLACE VIEW `sitedrift`.`space_permissions_named`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `space_id` String COMMENT 'Id of the space.',
+    `permission_id` String COMMENT 'Id of the grant; on Data Center a hash of what it grants, and to whom.',
+    `space_key` String COMMENT 'Key of the space when the row was written.',
+    `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.',
+    `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
+    `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
+    `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
+    `run_id` UUID COMMENT 'Run that wrote this version.',
+    `space_name` Nullable(String) COMMENT 'Name of the space then; null when it was not seen.',
+    `principal_name` Nullable(String) COMMENT 'Name of the person, group or role then; null when it was not seen, or is hidden.'
+) AS
+SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`space_id` AS `space_id`,
+    v.`permission_id` AS `permission_id`,
+    v.`space_key` AS `space_key`,
+    v.`principal_type` AS `principal_type`,
+    v.`principal_id` AS `principal_id`,
+    v.`operation` AS `operation`,
+    v.`target_type` AS `target_type`,
+    v.`first_seen_at` AS `first_seen_at`,
+    v.`observed_at` AS `observed_at`,
+    v.`run_id` AS `run_id`,
+    CAST(coalesce(nullIf(n0.name, ''), NULL) AS Nullable(String)) AS `space_name`,
+    CAST(coalesce(if(v.`principal_type` IN ('user'), nullIf(n1.name, ''), NULL), if(v.`principal_type` IN ('group'), nullIf(n2.name, ''), NULL), if(v.`principal_type` IN ('role'), nullIf(n3.name, ''), NULL), NULL) AS Nullable(String)) AS `principal_name`
+FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`partition_id` AS `space_id`,
+    argMax(v.`permission_id`, v.seq) AS `permission_id`,
+    argMax(v.`space_key`, v.seq) AS `space_key`,
+    argMax(v.`principal_type`, v.seq) AS `principal_type`,
+    argMax(v.`principal_id`, v.seq) AS `principal_id`,
+    argMax(v.`operation`, v.seq) AS `operation`,
+    argMax(v.`target_type`, v.seq) AS `target_type`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_permissions') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')) AS v
+LEFT JOIN (SELECT tenant_id, `space_id` AS id, toNullable(`name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`space_id`, v.seq) AS `space_id`,
+    argMax(v.`space_key`, v.seq) AS `space_key`,
+    argMax(v.`name`, v.seq) AS `name`,
+    argMax(v.`type`, v.seq) AS `type`,
+    argMax(v.`status`, v.seq) AS `status`,
+    argMax(tuple(v.`alias`), v.seq).1 AS `alias`,
+    argMax(tuple(v.`author_id`), v.seq).1 AS `author_id`,
+    argMax(tuple(v.`homepage_id`), v.seq).1 AS `homepage_id`,
+    argMax(tuple(v.`created_at`), v.seq).1 AS `created_at`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'spaces') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`spaces_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n0 ON n0.tenant_id = v.tenant_id AND n0.id = v.`space_id`
+LEFT JOIN (SELECT tenant_id, `account_id` AS id, toNullable(`display_name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`account_id`, v.seq) AS `account_id`,
+    argMax(v.`account_type`, v.seq) AS `account_type`,
+    argMax(v.`account_status`, v.seq) AS `account_status`,
+    argMax(tuple(v.`display_name`), v.seq).1 AS `display_name`,
+    argMax(tuple(v.`public_name`), v.seq).1 AS `public_name`,
+    argMax(tuple(v.`email`), v.seq).1 AS `email`,
+    argMax(tuple(v.`time_zone`), v.seq).1 AS `time_zone`,
+    argMax(tuple(v.`personal_space_id`), v.seq).1 AS `personal_space_id`,
+    argMax(tuple(v.`is_external`), v.seq).1 AS `is_external`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'users') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`users_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n1 ON n1.tenant_id = v.tenant_id AND n1.id = v.`principal_id`
+LEFT JOIN (SELECT tenant_id, `group_id` AS id, toNullable(`name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`group_id`, v.seq) AS `group_id`,
+    argMax(v.`name`, v.seq) AS `name`,
+    argMax(v.`type`, v.seq) AS `type`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'groups') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`groups_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n2 ON n2.tenant_id = v.tenant_id AND n2.id = v.`principal_id`
+LEFT JOIN (SELECT tenant_id, `role_id` AS id, toNullable(`name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`role_id`, v.seq) AS `role_id`,
+    argMax(v.`type`, v.seq) AS `type`,
+    argMax(tuple(v.`name`), v.seq).1 AS `name`,
+    argMax(tuple(v.`description`), v.seq).1 AS `description`,
+    argMax(v.`permissions`, v.seq) AS `permissions`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_roles') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_roles_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n3 ON n3.tenant_id = v.tenant_id AND n3.id = v.`principal_id`
+COMMENT 'As space_permissions, with the names behind the ids.';
+
+CREATE OR REPLACE VIEW `sitedrift`.`space_permissions_named_at`
+(
+    `tenant_id` LowCardinality(String) COMMENT 'Customer.',
+    `space_id` String COMMENT 'Id of the space.',
+    `permission_id` String COMMENT 'Id of the grant; on Data Center a hash of what it grants, and to whom.',
+    `space_key` String COMMENT 'Key of the space when the row was written.',
+    `principal_type` LowCardinality(String) COMMENT 'user, group, role, access-class or another.',
+    `principal_id` String COMMENT 'Account id, group id, role id or name of the access class (anonymous-users and so on); on Data Center user key or name of the group.',
+    `operation` LowCardinality(String) COMMENT 'read, create, delete, administer and so on.',
+    `target_type` LowCardinality(String) COMMENT 'What the operation applies to: space, page, comment and so on.',
+    `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
+    `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
+    `run_id` UUID COMMENT 'Run that wrote this version.',
+    `space_name` Nullable(String) COMMENT 'Name of the space then; null when it was not seen.',
+    `principal_name` Nullable(String) COMMENT 'Name of the person, group or role then; null when it was not seen, or is hidden.'
+) AS
+SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`space_id` AS `space_id`,
+    v.`permission_id` AS `permission_id`,
+    v.`space_key` AS `space_key`,
+    v.`principal_type` AS `principal_type`,
+    v.`principal_id` AS `principal_id`,
+    v.`operation` AS `operation`,
+    v.`target_type` AS `target_type`,
+    v.`first_seen_at` AS `first_seen_at`,
+    v.`observed_at` AS `observed_at`,
+    v.`run_id` AS `run_id`,
+    CAST(coalesce(nullIf(n0.name, ''), NULL) AS Nullable(String)) AS `space_name`,
+    CAST(coalesce(if(v.`principal_type` IN ('user'), nullIf(n1.name, ''), NULL), if(v.`principal_type` IN ('group'), nullIf(n2.name, ''), NULL), if(v.`principal_type` IN ('role'), nullIf(n3.name, ''), NULL), NULL) AS Nullable(String)) AS `principal_name`
+FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    v.`partition_id` AS `space_id`,
+    argMax(v.`permission_id`, v.seq) AS `permission_id`,
+    argMax(v.`space_key`, v.seq) AS `space_key`,
+    argMax(v.`principal_type`, v.seq) AS `principal_type`,
+    argMax(v.`principal_id`, v.seq) AS `principal_id`,
+    argMax(v.`operation`, v.seq) AS `operation`,
+    argMax(v.`target_type`, v.seq) AS `target_type`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_permissions') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_permissions_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq) AND v.observed_at <= {at:DateTime64(3, 'UTC')}
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')) AS v
+LEFT JOIN (SELECT tenant_id, `space_id` AS id, toNullable(`name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`space_id`, v.seq) AS `space_id`,
+    argMax(v.`space_key`, v.seq) AS `space_key`,
+    argMax(v.`name`, v.seq) AS `name`,
+    argMax(v.`type`, v.seq) AS `type`,
+    argMax(v.`status`, v.seq) AS `status`,
+    argMax(tuple(v.`alias`), v.seq).1 AS `alias`,
+    argMax(tuple(v.`author_id`), v.seq).1 AS `author_id`,
+    argMax(tuple(v.`homepage_id`), v.seq).1 AS `homepage_id`,
+    argMax(tuple(v.`created_at`), v.seq).1 AS `created_at`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'spaces') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`spaces_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq) AND v.observed_at <= {at:DateTime64(3, 'UTC')}
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n0 ON n0.tenant_id = v.tenant_id AND n0.id = v.`space_id`
+LEFT JOIN (SELECT tenant_id, `account_id` AS id, toNullable(`display_name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`account_id`, v.seq) AS `account_id`,
+    argMax(v.`account_type`, v.seq) AS `account_type`,
+    argMax(v.`account_status`, v.seq) AS `account_status`,
+    argMax(tuple(v.`display_name`), v.seq).1 AS `display_name`,
+    argMax(tuple(v.`public_name`), v.seq).1 AS `public_name`,
+    argMax(tuple(v.`email`), v.seq).1 AS `email`,
+    argMax(tuple(v.`time_zone`), v.seq).1 AS `time_zone`,
+    argMax(tuple(v.`personal_space_id`), v.seq).1 AS `personal_space_id`,
+    argMax(tuple(v.`is_external`), v.seq).1 AS `is_external`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'users') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`users_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq) AND v.observed_at <= {at:DateTime64(3, 'UTC')}
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n1 ON n1.tenant_id = v.tenant_id AND n1.id = v.`principal_id`
+LEFT JOIN (SELECT tenant_id, `group_id` AS id, toNullable(`name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`group_id`, v.seq) AS `group_id`,
+    argMax(v.`name`, v.seq) AS `name`,
+    argMax(v.`type`, v.seq) AS `type`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'groups') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`groups_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq) AND v.observed_at <= {at:DateTime64(3, 'UTC')}
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n2 ON n2.tenant_id = v.tenant_id AND n2.id = v.`principal_id`
+LEFT JOIN (SELECT tenant_id, `role_id` AS id, toNullable(`name`) AS name FROM (SELECT
+    v.`tenant_id` AS `tenant_id`,
+    argMax(v.`role_id`, v.seq) AS `role_id`,
+    argMax(v.`type`, v.seq) AS `type`,
+    argMax(tuple(v.`name`), v.seq).1 AS `name`,
+    argMax(tuple(v.`description`), v.seq).1 AS `description`,
+    argMax(v.`permissions`, v.seq) AS `permissions`,
+    argMax(v.`first_seen_at`, v.seq) AS `first_seen_at`,
+    argMax(v.`observed_at`, v.seq) AS `observed_at`,
+    argMax(v.`run_id`, v.seq) AS `run_id`
+FROM (SELECT tenant_id, dataset, committed_seq, void FROM `sitedrift`.`heads` FINAL WHERE dataset = 'space_roles') AS h
+INNER JOIN (SELECT * FROM `sitedrift`.`space_roles_versions`) AS v ON v.tenant_id = h.tenant_id
+WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq) AND v.observed_at <= {at:DateTime64(3, 'UTC')}
+GROUP BY v.tenant_id, v.partition_id, v.key_hash
+HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view'))) AS n3 ON n3.tenant_id = v.tenant_id AND n3.id = v.`principal_id`
+COMMENT 'As space_permissions_at, with the names behind the ids, at a time, UTC.';
