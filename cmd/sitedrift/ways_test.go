@@ -36,9 +36,8 @@ func newWayWorld(t *testing.T) *wayWorld {
 	}
 	t.Cleanup(d.server.Close)
 	application := d.server.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
-	d.clientID = application.ClientID
 	site := d.server.AddSite(sim.SiteSettings{Name: "acme", Spaces: 6, PermissionsPerSpace: 4, Groups: 5, Users: 12, Guests: 2})
-	cfg := demoConfig(t.TempDir(), d.server.AuthURL(), d.server.APIURL(), d.clientID, []config.Tenant{{ID: "acme", Name: "Acme", Site: site.URL()}})
+	cfg := demoConfig(t.TempDir(), d.server.AuthURL(), d.server.APIURL(), application.ClientID, []config.Tenant{{ID: "acme", Name: "Acme", Site: site.URL()}})
 	var err error
 	if cfg.OAuth.ClientSecret, err = secretFile(t.TempDir(), application.ClientSecret); err != nil {
 		t.Fatal(err)
@@ -52,7 +51,7 @@ func newWayWorld(t *testing.T) *wayWorld {
 		}
 	})
 	w := &wayWorld{demo: d, t: t, site: site}
-	code, err := d.server.Consent(sim.ConsentRequest{ClientID: d.clientID, Sites: []string{"acme"}, Scopes: append(wantedScopes(schemas.Credential3LO), "offline_access")})
+	code, err := d.server.Consent(sim.ConsentRequest{ClientID: application.ClientID, Sites: []string{"acme"}, Scopes: append(wantedScopes(schemas.Credential3LO), "offline_access")})
 	if err != nil {
 		t.Fatal(err)
 	}
