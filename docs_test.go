@@ -90,7 +90,7 @@ func TestDecisionRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		number := strings.SplitN(filepath.Base(name), "-", 2)[0]
+		number, _, _ := strings.Cut(filepath.Base(name), "-")
 		if want := strconv.Itoa(10001 + i)[1:]; number != want {
 			t.Errorf("%s: the next number is %s", name, want)
 		}

@@ -42,13 +42,13 @@ func (x *run) publish(ctx context.Context) (schemas.Run, error) {
 		if err := x.Record(ctx, row); err != nil {
 			return x.fail(ctx, fmt.Errorf("record the run: %w", err))
 		}
-		return row, x.decide(ctx, held, observed, &row)
+		return row, x.decide(ctx, held, observed)
 	}
 	row.Gate = delta.Parts[0].Table.Name
 	if err := x.stage(ctx, held, observed, &row); err != nil {
 		return x.fail(ctx, err)
 	}
-	if err := x.decide(ctx, held, observed, &row); err != nil {
+	if err := x.decide(ctx, held, observed); err != nil {
 		return row, err
 	}
 	return row, nil
@@ -259,7 +259,7 @@ func (x *run) again(ctx context.Context) error {
 
 // decide commits the heads in the ledger and shows them. From here on the run
 // counts, whatever happens to this process.
-func (x *run) decide(ctx context.Context, held bool, observed time.Time, row *schemas.Run) error {
+func (x *run) decide(ctx context.Context, held bool, observed time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	var heads, shown []Head

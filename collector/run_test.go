@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func TestQuietRunWritesOneRow(t *testing.T) {
 		if row.Outcome != schemas.OutcomeNoChange || row.Calls != w.site.APICalls()-calls {
 			t.Errorf("%s: outcome %s with %d calls, the site counted %d", group, row.Outcome, row.Calls, w.site.APICalls()-calls)
 		}
-		before["runs_log"] = fmt.Sprint(len(w.ask("SELECT run_id FROM sitedrift.runs_log WHERE tenant_id = $T")))
+		before["runs_log"] = strconv.Itoa(len(w.ask("SELECT run_id FROM sitedrift.runs_log WHERE tenant_id = $T")))
 		after := w.stored()
 		if d := gocmp.Diff(before, after); d != "" {
 			t.Errorf("%s: rows stored by a quiet run (-before +after):\n%s", group, d)

@@ -56,12 +56,10 @@ func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
 		}
 		for _, job := range claimed {
 			free <- struct{}{}
-			jobs.Add(1)
-			go func() {
-				defer jobs.Done()
+			jobs.Go(func() {
 				defer func() { <-free }()
 				_, _ = s.work(running, job, nil) // logged, and its failure is in the table
-			}()
+			})
 		}
 		if len(claimed) == 0 {
 			wait(ctx, poll)

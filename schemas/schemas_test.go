@@ -3,9 +3,9 @@ package schemas_test
 import (
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,7 +132,7 @@ func TestBlocksKeepValues(t *testing.T) {
 		rows := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) thing { return drawThing(t, "row") }), 1, 8).Draw(t, "rows")
 		page, b := things.Page(rows), schemas.NewBlock(things.Dataset)
 		for i := range rows {
-			b.Version(fmt.Sprint(i), schemas.KeyHash{byte(i)}, schemas.RowHash{byte(i)}, schemas.OpAdded, int64(i))
+			b.Version(strconv.Itoa(i), schemas.KeyHash{byte(i)}, schemas.RowHash{byte(i)}, schemas.OpAdded, int64(i))
 			page.AppendColumns(b, i)
 		}
 		data, err := b.MarshalBinary()
@@ -144,7 +144,7 @@ func TestBlocksKeepValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, r := range rows {
-			if c.Partition.Text(i) != fmt.Sprint(i) || c.Key(i) != b.Key(i) || c.Hash(i) != b.Hash(i) || c.FirstSeen[i] != int64(i) {
+			if c.Partition.Text(i) != strconv.Itoa(i) || c.Key(i) != b.Key(i) || c.Hash(i) != b.Hash(i) || c.FirstSeen[i] != int64(i) {
 				t.Fatalf("row %d: the engine's part changed on the way", i)
 			}
 			for n := range c.Cols {

@@ -70,6 +70,7 @@ func (d *Dataset) Grade(kind ChangeKind, b *Block, i int, fields []string) Level
 		return LevelHigh // Invariant 12: nobody knows whether it is deleted or hidden
 	case ChangeAdded, ChangeRemoved, ChangeChanged:
 		level = LevelLow
+	case ChangeBaseline, ChangeCoverage: // info
 	}
 	for _, s := range d.Severities {
 		if slices.Index(Levels, s.Level) > slices.Index(Levels, level) && s.matches(d, kind, b, i, fields) {

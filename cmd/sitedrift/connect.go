@@ -274,10 +274,10 @@ func (c *connectCmd) Run(e *env) error {
 // standard input. Secrets are no arguments: those are seen by everybody on the
 // machine (Invariant 9).
 func readSecret(in io.Reader, ref string) (string, error) {
-	switch {
-	case ref == "":
+	switch ref {
+	case "":
 		return "", nil
-	case ref == "-":
+	case "-":
 		text, err := io.ReadAll(io.LimitReader(in, 64<<10))
 		if err != nil {
 			return "", usage("read the secret from standard input: %v", err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/state"
@@ -49,11 +50,13 @@ func (c tenantsAddCmd) Run(e *env) error {
 // asYAML is a list of one tenant, so that it passes the rules of any list.
 func asYAML(t map[string]string) []byte {
 	text := "tenants:\n- "
+	var textSb52 strings.Builder
 	for _, key := range []string{"id", "site", "name", "deployment", "cloud_id"} {
 		if t[key] != "" {
-			text += fmt.Sprintf("%s: %q\n  ", key, t[key])
+			textSb52.WriteString(fmt.Sprintf("%s: %q\n  ", key, t[key]))
 		}
 	}
+	text += textSb52.String()
 	return []byte(text)
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestCredentialsComeAndGo(t *testing.T) {
 	w.want("SELECT dataset, state FROM tiles WHERE tenant_id = 'acme' AND dataset IN ('site_permissions', 'public_link_spaces', 'external_collaborators', 'subscriptions') ORDER BY dataset",
 		"external_collaborators complete", "public_link_spaces complete", "site_permissions complete", "subscriptions complete")
 	posture := w.site.Posture()
-	w.want("SELECT count() FROM external_collaborators WHERE tenant_id = 'acme' AND spaces_known", fmt.Sprint(len(posture.Guests)))
+	w.want("SELECT count() FROM external_collaborators WHERE tenant_id = 'acme' AND spaces_known", strconv.Itoa(len(posture.Guests)))
 	w.sync(time.Hour)
 	if _, err := opConnect(t.Context(), w.app, connectParams{Tenant: "acme", Kind: schemas.CredentialAPIToken, Forget: true}, nil); err != nil {
 		t.Fatal(err)
@@ -172,7 +173,7 @@ func TestProbeFindsWhatOpens(t *testing.T) {
 	for _, g := range p.Persons {
 		want += len(g.Operations)
 	}
-	w.want("SELECT count() FROM site_permissions WHERE tenant_id = 'acme'", fmt.Sprint(want))
+	w.want("SELECT count() FROM site_permissions WHERE tenant_id = 'acme'", strconv.Itoa(want))
 	w.want("SELECT change, JSONExtractString(before, 'state'), JSONExtractString(after, 'state') FROM changes WHERE tenant_id = 'acme' AND dataset = 'site_permissions' ORDER BY change",
 		"baseline  ", "coverage not_exposed complete")
 	w.site.CloseToOAuth("sitePermissions")

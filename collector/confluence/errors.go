@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -16,19 +17,16 @@ import (
 // readError says what a failed call means for a dataset or one of its sections:
 // whether it is for want of a right, a feature or luck, and what would help.
 func (s *visit) readError(table *schemas.Dataset, section string, err error) error {
-	var done *collector.ReadError
-	if errors.As(err, &done) {
+	if done, ok := errors.AsType[*collector.ReadError](err); ok {
 		return done
 	}
 	r := &collector.ReadError{State: schemas.CoverageFailed, Evidence: err.Error(), Err: err}
-	var call *callError
 	where := ""
-	if errors.As(err, &call) {
+	if call, ok := errors.AsType[*callError](err); ok {
 		where = call.method + " " + call.path
 		r.Evidence = where + ": " + cut(call.err.Error(), 300)
 	}
-	var m *malformed
-	if errors.As(err, &m) {
+	if m, ok := errors.AsType[*malformed](err); ok {
 		r.Evidence = where + ": 200: " + m.Error()
 		return r
 	}
@@ -76,6 +74,7 @@ func (s *visit) readError(table *schemas.Dataset, section string, err error) err
 		if section == sectionRoleMode && e.Status == http.StatusNotImplemented {
 			r.State = schemas.CoverageNotExposed
 		}
+	default: // throttled, timeouts, the network: waiting may help
 	}
 	return r
 }
@@ -85,7 +84,7 @@ func (s *visit) readError(table *schemas.Dataset, section string, err error) err
 func evidence(where string, e *httpx.Error) string {
 	text := where + ": "
 	if e.Status != 0 {
-		text += fmt.Sprintf("%d", e.Status)
+		text += strconv.Itoa(e.Status)
 	} else {
 		text += string(e.Class)
 	}
@@ -131,8 +130,7 @@ func blocked(message string) bool {
 
 // statusOf is the HTTP status of a failed call, 0 if it had none.
 func statusOf(err error) int {
-	var e *httpx.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*httpx.Error](err); ok {
 		return e.Status
 	}
 	return 0

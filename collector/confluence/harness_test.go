@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +169,34 @@ func (s *site) serviceToken(app confluencetest.App) string {
 	}
 	return tokens.AccessToken
 }
+
+// cutPages makes all pages of the site a tenth as long as they are asked for, as
+// sites may, so that a small one has listings of several pages.
+func (s *site) cutPages() {
+	wire := s.options.Transport
+	body := strings.NewReplacer(`"first":100`, `"first":10`, `"first":50`, `"first":5`, `"limit":100`, `"limit":10`)
+	s.options.Transport = tripper(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		q := r.URL.Query()
+		if limit, err := strconv.Atoi(q.Get("limit")); err == nil {
+			q.Set("limit", strconv.Itoa(max(limit/10, 1)))
+			r.URL.RawQuery = q.Encode()
+		}
+		if r.Body != nil {
+			asked, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			cut := body.Replace(string(asked))
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(cut)), int64(len(cut))
+		}
+		return wire.RoundTrip(r)
+	})
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // source reads with the 3LO grant, unless a change says otherwise.
 func (s *site) source(change ...func(*confluence.Settings)) *confluence.Source {

@@ -180,16 +180,14 @@ func match(items []userWire, ids []string) (map[string]*userWire, error) {
 }
 
 func evidenceOf(err error) string {
-	var r *collector.ReadError
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*collector.ReadError](err); ok {
 		return r.Evidence
 	}
 	return cut(err.Error(), 300)
 }
 
 func unlockOf(err error) string {
-	var r *collector.ReadError
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*collector.ReadError](err); ok {
 		return r.Unlock
 	}
 	return ""

@@ -229,7 +229,8 @@ func (s *visit) adminKey(ctx context.Context) ([]datasets.Setting, error) {
 		return nil, inCall(pathAdminKey, malformedf("no expirationTime"))
 	}
 	return []datasets.Setting{
-		flagSetting("admin_key_enabled", true), {Setting: "admin_key_account", Value: optional(w.AccountID), ValueType: "string"},
+		flagSetting("admin_key_enabled", true),
+		{Setting: "admin_key_account", Value: optional(w.AccountID), ValueType: "string"},
 		{Setting: "admin_key_until", Value: optional(w.Expiration), ValueType: "string"},
 	}, nil
 }

@@ -274,8 +274,7 @@ func (l *lacking) err(path string) error {
 
 // stateOf is the coverage that an error of a reading stands for.
 func stateOf(err error) schemas.CoverageState {
-	var r *collector.ReadError
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*collector.ReadError](err); ok {
 		return r.State
 	}
 	return schemas.CoverageFailed

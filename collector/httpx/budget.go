@@ -50,8 +50,10 @@ type Budget struct {
 
 // NewBudget returns a full budget.
 func NewBudget(o BudgetOptions) *Budget {
-	b := &Budget{limit: o.PointsPerHour, reserve: o.Reserve, now: o.Now, sleep: o.Sleep, waiting: o.Waiting,
-		spent: map[string]int{}, seen: map[string]time.Time{}, blocked: map[string]time.Time{}, told: map[string]time.Time{}}
+	b := &Budget{
+		limit: o.PointsPerHour, reserve: o.Reserve, now: o.Now, sleep: o.Sleep, waiting: o.Waiting,
+		spent: map[string]int{}, seen: map[string]time.Time{}, blocked: map[string]time.Time{}, told: map[string]time.Time{},
+	}
 	if b.limit <= 0 {
 		b.limit = DefaultPointsPerHour
 	}
@@ -78,8 +80,10 @@ func (b *Budget) Wait(ctx context.Context, tenant string, points int) error {
 		}
 		wait := until.Sub(b.now())
 		if endsBefore(ctx, wait) {
-			return &Error{Class: ClassThrottled, Op: "wait for the app's hourly points", Method: "-", URLPath: "-",
-				Message: fmt.Sprintf("used up until %s", until.UTC().Format(time.RFC3339)), RetryAfter: wait}
+			return &Error{
+				Class: ClassThrottled, Op: "wait for the app's hourly points", Method: "-", URLPath: "-",
+				Message: fmt.Sprintf("used up until %s", until.UTC().Format(time.RFC3339)), RetryAfter: wait,
+			}
 		}
 		b.tell(tenant, until)
 		// Not all at the same moment.

@@ -180,8 +180,7 @@ func (c *Client) call(ctx context.Context, r Request, use func(resp *http.Respon
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", r.Op, ctx.Err())
 		}
-		var refusal *refusedError
-		if errors.As(fail.Cause, &refusal) {
+		if refusal, ok := errors.AsType[*refusedError](fail.Cause); ok {
 			fail.Cause = nil
 			if renewed {
 				return fail

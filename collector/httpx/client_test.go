@@ -80,8 +80,10 @@ func client(t testing.TB, base string, clock *clock, change ...func(*Options)) *
 	transport := NewTransport()
 	t.Cleanup(transport.CloseIdleConnections)
 	core, logs := observer.New(zap.DebugLevel)
-	o := Options{Base: base, Auth: Bearer(canary), Tenant: "acme", Transport: transport, AttemptTimeout: 5 * time.Second,
-		Now: clock.Now, Sleep: clock.Sleep, Jitter: func() float64 { return 0.99 }, Log: zap.New(core)}
+	o := Options{
+		Base: base, Auth: Bearer(canary), Tenant: "acme", Transport: transport, AttemptTimeout: 5 * time.Second,
+		Now: clock.Now, Sleep: clock.Sleep, Jitter: func() float64 { return 0.99 }, Log: zap.New(core),
+	}
 	for _, f := range change {
 		f(&o)
 	}
@@ -203,8 +205,10 @@ func TestFaultsThatStayGetAClass(t *testing.T) {
 		"500":        {page(500, `{"message":"oops"}`), ClassServer, 500, 4, "oops"},
 		"501":        {page(501, ``), ClassServer, 501, 1, ""},
 		"cut":        {page(200, `[{"a":1},`), ClassMalformed, 200, 4, ""},
-		"redirect":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 302) }, ClassWrongOrigin, 302, 1, ""},
-		"too large":  {page(200, `"`+strings.Repeat("x", 70_000)+`"`), ClassTooLarge, 200, 1, ""},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/", http.StatusFound)
+		}, ClassWrongOrigin, 302, 1, ""},
+		"too large": {page(200, `"`+strings.Repeat("x", 70_000)+`"`), ClassTooLarge, 200, 1, ""},
 		"too large, known": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "70000")
 			w.WriteHeader(200)
@@ -367,7 +371,7 @@ func TestBodyIsLentAndOwned(t *testing.T) {
 	}
 	boom := errors.New("boom")
 	calls := srv.calls.Load()
-	if err := c.Get(t.Context(), "list", "/a", nil, func([]byte, http.Header) error { return boom }); err != boom || srv.calls.Load() != calls+1 {
+	if err := c.Get(t.Context(), "list", "/a", nil, func([]byte, http.Header) error { return boom }); !errors.Is(err, boom) || srv.calls.Load() != calls+1 {
 		t.Errorf("the callback's error came back as %v after %d calls", err, srv.calls.Load()-calls)
 	}
 	err = Malformed("list", "/a?b="+canary, json.Unmarshal([]byte("{"), &struct{}{}))

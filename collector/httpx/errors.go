@@ -69,8 +69,7 @@ func (e *Error) Unwrap() error { return e.Cause }
 
 // ClassOf returns the class of the first *Error in err's tree, "" if there is none.
 func ClassOf(err error) Class {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
 	}
 	return ""

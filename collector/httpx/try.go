@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -47,9 +48,8 @@ func (*refusedError) Error() string { return "the credential is refused" }
 func (c *Client) try(ctx context.Context, r Request, u *url.URL, buf *bytes.Buffer, try int) (_ *http.Response, fail *Error, again bool) {
 	fail = &Error{Op: r.Op, Method: r.Method, URLPath: clean(u.Path)}
 	if err := c.admit(ctx, r.Points); err != nil {
-		var e *Error
 		fail.Class, fail.Cause = ClassThrottled, err
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*Error](err); ok {
 			fail.Message, fail.RetryAfter, fail.Cause = e.Message, e.RetryAfter, nil
 		}
 		return nil, fail, false
@@ -121,9 +121,7 @@ func (c *Client) admit(ctx context.Context, points int) error {
 
 func (c *Client) request(ctx context.Context, r Request, u *url.URL, authorization string) *http.Request {
 	h := make(http.Header, len(r.Header)+4)
-	for k, v := range r.Header {
-		h[k] = v
-	}
+	maps.Copy(h, r.Header)
 	if h.Get("Accept") == "" {
 		h["Accept"] = []string{"application/json"}
 	}
@@ -243,8 +241,7 @@ func transportClass(err error) Class {
 // cause drops the addresses from a connection's error where it can: they change
 // from try to try and make the same error look new.
 func cause(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("%s: %w", op.Op, op.Err)
 	}
 	return err

@@ -209,10 +209,18 @@ func TestRetryAt(t *testing.T) {
 		next     time.Time
 		want     time.Duration
 	}{
-		{0, tomorrow, 24 * time.Hour}, {-1, tomorrow, 24 * time.Hour},
-		{1, tomorrow, time.Minute}, {2, tomorrow, 2 * time.Minute}, {6, tomorrow, 32 * time.Minute}, {7, tomorrow, time.Hour},
-		{8, tomorrow, time.Hour}, {100, tomorrow, time.Hour}, {1 << 40, tomorrow, time.Hour},
-		{3, now.Add(2 * time.Minute), 2 * time.Minute}, {1, now.Add(-time.Minute), -time.Minute}, {3, time.Time{}, 4 * time.Minute},
+		{0, tomorrow, 24 * time.Hour},
+		{-1, tomorrow, 24 * time.Hour},
+		{1, tomorrow, time.Minute},
+		{2, tomorrow, 2 * time.Minute},
+		{6, tomorrow, 32 * time.Minute},
+		{7, tomorrow, time.Hour},
+		{8, tomorrow, time.Hour},
+		{100, tomorrow, time.Hour},
+		{1 << 40, tomorrow, time.Hour},
+		{3, now.Add(2 * time.Minute), 2 * time.Minute},
+		{1, now.Add(-time.Minute), -time.Minute},
+		{3, time.Time{}, 4 * time.Minute},
 	} {
 		if got := RetryAt(c.failures, now, c.next); !got.Equal(now.Add(c.want)) {
 			t.Errorf("%d failures, next start in %s: in %s, want %s", c.failures, c.next.Sub(now), got.Sub(now), c.want)

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 const benchSchedules = 10_000
 
 func benchStores(b *testing.B, run func(b *testing.B, s *state.Store)) {
+	b.Helper()
 	b.Run("sqlite", func(b *testing.B) {
 		s, err := state.OpenSQLite(b.Context(), b.TempDir())
 		if err != nil {
@@ -45,7 +47,7 @@ func fill(b *testing.B, s *state.Store, next time.Time) {
 				b.Fatal(err)
 			}
 		}
-		if err := s.PutSchedule(b.Context(), collector.Schedule{Tenant: tenant, Group: fmt.Sprint(i % 3), Cron: "@hourly", NextAt: next}); err != nil {
+		if err := s.PutSchedule(b.Context(), collector.Schedule{Tenant: tenant, Group: strconv.Itoa(i % 3), Cron: "@hourly", NextAt: next}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -54,6 +56,7 @@ func fill(b *testing.B, s *state.Store, next time.Time) {
 // BenchmarkIdleTick is what a scheduler pays to find out that nothing is due.
 func BenchmarkIdleTick(b *testing.B) {
 	benchStores(b, func(b *testing.B, s *state.Store) {
+		b.Helper()
 		fill(b, s, benchNow.Add(time.Hour))
 		for b.Loop() {
 			jobs, err := s.Claim(b.Context(), "me", benchNow, time.Minute, 100)
@@ -70,6 +73,7 @@ func BenchmarkIdleTick(b *testing.B) {
 // BenchmarkBacklog claims and finishes 10,000 overdue schedules, 100 at a time.
 func BenchmarkBacklog(b *testing.B) {
 	benchStores(b, func(b *testing.B, s *state.Store) {
+		b.Helper()
 		fill(b, s, benchNow)
 		for b.Loop() {
 			for done := 0; done < benchSchedules; {
@@ -104,6 +108,7 @@ func BenchmarkBacklog(b *testing.B) {
 func BenchmarkAttempt(b *testing.B) {
 	datasets := []string{"a", "b", "c", "d", "e", "f"}
 	benchStores(b, func(b *testing.B, s *state.Store) {
+		b.Helper()
 		for b.Loop() {
 			a, err := s.Begin(b.Context(), collector.Begin{Tenant: "acme", Group: "posture", Datasets: datasets, RunID: uuid.New(), Owner: "me", StartedAt: benchNow})
 			if err != nil {
@@ -125,6 +130,7 @@ func BenchmarkAttempt(b *testing.B) {
 // BenchmarkRotation is claim and save of one token refresh.
 func BenchmarkRotation(b *testing.B) {
 	benchStores(b, func(b *testing.B, s *state.Store) {
+		b.Helper()
 		_, err := s.PutConsent(b.Context(), collector.Credential{Tenant: "acme", Kind: "3lo", Sealed: make([]byte, 2500), Generation: 1})
 		if err != nil {
 			b.Fatal(err)

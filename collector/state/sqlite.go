@@ -72,7 +72,7 @@ func privateDir(dir string) error {
 	if info.Mode().Perm() == 0o700 {
 		return nil
 	}
-	if err := os.Chmod(dir, 0o700); err != nil {
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory needs the x
 		return fmt.Errorf("close state directory to other users: %w", err)
 	}
 	return nil

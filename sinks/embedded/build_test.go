@@ -17,7 +17,7 @@ func TestWithoutEngineIsStatic(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, dep := range strings.Fields(string(out)) {
+	for dep := range strings.FieldsSeq(string(out)) {
 		if strings.HasPrefix(dep, "github.com/ebitengine/purego") || dep == "runtime/cgo" {
 			t.Errorf("a build with the tag noengine contains %s", dep)
 		}

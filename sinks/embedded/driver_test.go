@@ -118,10 +118,18 @@ func TestDriverTypes(t *testing.T) {
 	text, num, at := "x\x00'\\\n", uint64(7), time.Date(2026, 3, 1, 12, 0, 0, 5e6, time.UTC)
 	huge := new(big.Int).Lsh(big.NewInt(3), 100)
 	want := []row{
-		{"a", "lc", 1, -5, big.NewInt(1), true, uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"), at, &text, &num, &at,
-			[]string{"p", ""}, []uint64{1, 1 << 63}, "added", strings.Repeat("h", 16), strings.Repeat("\xff", 32)},
-		{"", "", 1<<64 - 1, 5, huge, false, uuid.Nil, at.Add(time.Hour), nil, nil, nil,
-			[]string{}, []uint64{}, "removed", strings.Repeat("\x00", 16), strings.Repeat("k", 32)},
+		{
+			"a", "lc", 1, -5, big.NewInt(1), true, uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"), at, &text, &num, &at,
+			[]string{"p", ""},
+			[]uint64{1, 1 << 63},
+			"added", strings.Repeat("h", 16), strings.Repeat("\xff", 32),
+		},
+		{
+			"", "", 1<<64 - 1, 5, huge, false, uuid.Nil, at.Add(time.Hour), nil, nil, nil,
+			[]string{},
+			[]uint64{},
+			"removed", strings.Repeat("\x00", 16), strings.Repeat("k", 32),
+		},
 	}
 	batch, err := conn.PrepareBatch(ctx, "INSERT INTO types")
 	if err != nil {
@@ -182,8 +190,12 @@ func TestDriverServerConverts(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithColumnNamesAndTypes([]clickhouse.ColumnNameAndType{
-		{Name: "lc", Type: "String"}, {Name: "e", Type: "String"}, {Name: "ts", Type: "DateTime64(3)"},
-		{Name: "n", Type: "String"}, {Name: "f", Type: "String"}, {Name: "u8", Type: "UInt64"},
+		{Name: "lc", Type: "String"},
+		{Name: "e", Type: "String"},
+		{Name: "ts", Type: "DateTime64(3)"},
+		{Name: "n", Type: "String"},
+		{Name: "f", Type: "String"},
+		{Name: "u8", Type: "UInt64"},
 	}))
 	batch, err := conn.PrepareBatch(ctx, "INSERT INTO converts (lc, e, ts, n, f, u8)")
 	if err != nil {

@@ -191,11 +191,11 @@ func (e *Engine) Close(ctx context.Context) error {
 // release gives back what Start took.
 func (e *Engine) release() {
 	if e.unix != nil {
-		e.unix.Close()
+		_ = e.unix.Close()
 		removeSocket(e.socket)
 	}
 	if e.http != nil {
-		e.http.Close()
+		_ = e.http.Close()
 	}
 	e.lock.Close()
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -108,8 +109,7 @@ func (c *child) stop(ctx context.Context, timeout time.Duration) error {
 		<-c.done
 		return fmt.Errorf("embedded engine: killed, as it did not stop in time: %w", ctx.Err())
 	}
-	var exit *exec.ExitError
-	if errors.As(c.err, &exit) {
+	if _, ok := errors.AsType[*exec.ExitError](c.err); ok {
 		return c.failure()
 	}
 	return nil
@@ -156,5 +156,5 @@ func (t *tail) line(s string) {
 func (t *tail) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.Join(append(t.last[:len(t.last):len(t.last)], strings.TrimSpace(string(t.open))), "; ")
+	return strings.Join(append(slices.Clip(t.last), strings.TrimSpace(string(t.open))), "; ")
 }

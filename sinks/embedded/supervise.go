@@ -97,7 +97,7 @@ func (e *Engine) launch(ctx context.Context) (*child, error) {
 	case err = <-pong:
 	case <-c.done:
 		cancel()
-		<-pong
+		<-pong //nolint:errcheck // the child has ended, which is what is told
 		return nil, e.explain(c)
 	}
 	if err != nil {

@@ -110,8 +110,7 @@ func TestForeignEngineIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := embedded.Start(t.Context(), s)
-	var inUse *embedded.InUseError
-	if !errors.As(err, &inUse) {
+	if _, ok := errors.AsType[*embedded.InUseError](err); !ok {
 		t.Fatalf("second engine: %v, want an InUseError", err)
 	}
 }
@@ -178,18 +177,26 @@ func TestStartErrors(t *testing.T) {
 		as     any
 		want   string
 	}{
-		{"no library", func(s *embedded.Settings) { s.Library = noLibrary }, new(*embedded.LibraryError),
-			"embedded engine: library " + noLibrary + " does not exist (it is named by the configuration); run `sitedrift engine install`, or on a machine without network `sitedrift engine install --from FILE`"},
-		{"not installed", func(s *embedded.Settings) { s.Library, s.CacheDir = "", filepath.Dir(noLibrary) }, new(*embedded.LibraryError),
-			"embedded engine: library " + filepath.Dir(noLibrary) + "/libchdb/26.7.3/libchdb.so is not installed; run `sitedrift engine install`, or on a machine without network `sitedrift engine install --from FILE`"},
+		{
+			"no library", func(s *embedded.Settings) { s.Library = noLibrary }, new(*embedded.LibraryError),
+			"embedded engine: library " + noLibrary + " does not exist (it is named by the configuration); run `sitedrift engine install`, or on a machine without network `sitedrift engine install --from FILE`",
+		},
+		{
+			"not installed", func(s *embedded.Settings) { s.Library, s.CacheDir = "", filepath.Dir(noLibrary) }, new(*embedded.LibraryError),
+			"embedded engine: library " + filepath.Dir(noLibrary) + "/libchdb/26.7.3/libchdb.so is not installed; run `sitedrift engine install`, or on a machine without network `sitedrift engine install --from FILE`",
+		},
 		{"no library at all", func(s *embedded.Settings) { s.Library = text }, new(*embedded.LibraryError), "library " + text + " does not load: file too short; run `sitedrift engine install`"},
 		{"port taken", func(s *embedded.Settings) { s.ListenHTTP = taken.Addr().String() }, new(*embedded.ListenError), "another program has this port; stop it, or choose another port"},
-		{"open to the network", func(s *embedded.Settings) { s.ListenHTTP = "0.0.0.0:8123" }, new(*embedded.ListenError),
-			"embedded engine: cannot serve HTTP on 0.0.0.0:8123: the embedded engine serves loopback addresses only (127.0.0.1, ::1, localhost); use a ClickHouse server for clients on other machines"},
+		{
+			"open to the network", func(s *embedded.Settings) { s.ListenHTTP = "0.0.0.0:8123" }, new(*embedded.ListenError),
+			"embedded engine: cannot serve HTTP on 0.0.0.0:8123: the embedded engine serves loopback addresses only (127.0.0.1, ::1, localhost); use a ClickHouse server for clients on other machines",
+		},
 		{"all interfaces", func(s *embedded.Settings) { s.ListenHTTP = ":8123" }, new(*embedded.ListenError), "loopback addresses only"},
 		{"no directory", func(s *embedded.Settings) { s.Dir = "" }, nil, "embedded engine: no data directory is configured"},
-		{"child fails", func(s *embedded.Settings) { s.Command = []string{"/bin/sh", "-c", "echo out of luck >&2; exit 7"} }, new(*embedded.ChildError),
-			"embedded engine: the engine process ended with exit status 7: out of luck"},
+		{
+			"child fails", func(s *embedded.Settings) { s.Command = []string{"/bin/sh", "-c", "echo out of luck >&2; exit 7"} }, new(*embedded.ChildError),
+			"embedded engine: the engine process ended with exit status 7: out of luck",
+		},
 		{"child is missing", func(s *embedded.Settings) { s.Command = []string{"/nowhere/sitedrift"} }, nil, "start /nowhere/sitedrift"},
 		{"child hangs", func(s *embedded.Settings) {
 			s.Command, s.StartTimeout = []string{"/bin/sh", "-c", "exec sleep 600"}, 200*time.Millisecond

@@ -14,9 +14,11 @@ import (
 // consent stores a first grant of a tenant.
 func consent(t fataler, s *state.Store, tenant string) collector.Credential {
 	t.Helper()
-	return must[collector.Credential](t)(s.PutConsent(t.Context(), collector.Credential{Tenant: tenant, Kind: collector.CredentialKind3LO,
+	return must[collector.Credential](t)(s.PutConsent(t.Context(), collector.Credential{
+		Tenant: tenant, Kind: collector.CredentialKind3LO,
 		Sealed: []byte("sealed for " + tenant), Generation: 1, AccessExpiresAt: noon.Add(time.Hour), ConsentedAt: noon,
-		ClientID: "app", AccountID: "person", Scopes: []string{"a:b", `c"d`}}))
+		ClientID: "app", AccountID: "person", Scopes: []string{"a:b", `c"d`},
+	}))
 }
 
 func testConsent(t *testing.T, s *state.Store) {
@@ -31,8 +33,10 @@ func testConsent(t *testing.T, s *state.Store) {
 		t.Error("a consent without tokens was stored")
 	}
 	c := consent(t, s, "acme")
-	equal(t, "stored consent", collector.Credential{Tenant: "acme", Kind: "3lo", Sealed: []byte("sealed for acme"), Generation: 1, State: collector.CredentialOK,
-		AccessExpiresAt: noon.Add(time.Hour), LastOKAt: noon, ConsentedAt: noon, ClientID: "app", AccountID: "person", Scopes: []string{"a:b", `c"d`}}, c)
+	equal(t, "stored consent", collector.Credential{
+		Tenant: "acme", Kind: "3lo", Sealed: []byte("sealed for acme"), Generation: 1, State: collector.CredentialOK,
+		AccessExpiresAt: noon.Add(time.Hour), LastOKAt: noon, ConsentedAt: noon, ClientID: "app", AccountID: "person", Scopes: []string{"a:b", `c"d`},
+	}, c)
 	equal(t, "read again", c, must[collector.Credential](t)(s.Credential(ctx, "acme", "3lo")))
 
 	// Granted again while dead and leased: everything is fresh.

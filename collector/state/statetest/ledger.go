@@ -18,8 +18,10 @@ import (
 func begin(t fataler, s *state.Store, tenant, group string, datasets ...string) *collector.Attempt {
 	t.Helper()
 	run := uuid.New()
-	return must[*collector.Attempt](t)(s.Begin(t.Context(), collector.Begin{Tenant: tenant, Group: group, Datasets: datasets,
-		RunID: run, Owner: "owner of " + run.String(), Trigger: collector.TriggerSchedule, StartedAt: noon}))
+	return must[*collector.Attempt](t)(s.Begin(t.Context(), collector.Begin{
+		Tenant: tenant, Group: group, Datasets: datasets,
+		RunID: run, Owner: "owner of " + run.String(), Trigger: collector.TriggerSchedule, StartedAt: noon,
+	}))
 }
 
 // moved returns the heads of datasets as they are when the attempt wrote all of them.
@@ -63,8 +65,10 @@ func testHeads(t *testing.T, s *state.Store) {
 		"groups": {Head: schemas.Head{Tenant: "acme", Dataset: "groups", Group: "posture"}},
 	}, a.Heads)
 	full := collector.Head{
-		Head: schemas.Head{Tenant: "acme", Dataset: "spaces", Group: "posture", Seq: a.Seq, Epoch: 4_000_000_000, Rows: 1 << 60,
-			Digest: schemas.Digest{Hi: 1<<63 | 5, Lo: ^uint64(0)}, ObservedAt: noon.Add(123 * time.Millisecond), RunID: a.RunID},
+		Head: schemas.Head{
+			Tenant: "acme", Dataset: "spaces", Group: "posture", Seq: a.Seq, Epoch: 4_000_000_000, Rows: 1 << 60,
+			Digest: schemas.Digest{Hi: 1<<63 | 5, Lo: ^uint64(0)}, ObservedAt: noon.Add(123 * time.Millisecond), RunID: a.RunID,
+		},
 		Fingerprint: "f'1", Version: 3, ReadStart: noon, Mismatches: 1, Cursor: `{"window":"2026"}`,
 	}
 	ok(t, s.Decide(ctx, a, []collector.Head{full}))
@@ -287,8 +291,10 @@ func testSweep(t *testing.T, s *state.Store) {
 
 func testHolds(t *testing.T, s *state.Store) {
 	ctx := t.Context()
-	h := collector.Hold{Tenant: "acme", Dataset: "spaces", Fingerprint: "f", RunID: uuid.New(), HeldAt: noon, Removed: 40, Rows: 100,
-		Sample: []string{"A", `"B"`, "ü,\n"}, Keys: []byte{0, 1, 255, '\''}, Reason: "too many"}
+	h := collector.Hold{
+		Tenant: "acme", Dataset: "spaces", Fingerprint: "f", RunID: uuid.New(), HeldAt: noon, Removed: 40, Rows: 100,
+		Sample: []string{"A", `"B"`, "ü,\n"}, Keys: []byte{0, 1, 255, '\''}, Reason: "too many",
+	}
 	g := collector.Hold{Tenant: "acme", Dataset: "groups", RunID: uuid.New(), HeldAt: noon.Add(time.Second)}
 	x := collector.Hold{Tenant: "beta", Dataset: "spaces", RunID: uuid.New(), HeldAt: noon}
 	for _, hold := range []collector.Hold{h, g, x} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -234,7 +235,7 @@ func DecideRace(t *testing.T, stores ...*state.Store) {
 		s := stores[w%len(stores)]
 		wg.Go(func() {
 			for range rounds {
-				a, err := s.Begin(ctx, collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces", "groups"}, RunID: uuid.New(), Owner: fmt.Sprint(w), StartedAt: noon})
+				a, err := s.Begin(ctx, collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces", "groups"}, RunID: uuid.New(), Owner: strconv.Itoa(w), StartedAt: noon})
 				if err != nil {
 					t.Error(err)
 					return

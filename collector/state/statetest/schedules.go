@@ -78,8 +78,10 @@ func testEnqueue(t *testing.T, s *state.Store) {
 		t.Error("a request for all datasets joined one for two")
 	}
 	jobs := must[[]collector.Job](t)(s.Claim(ctx, "me", noon.Add(time.Minute), time.Minute, 10))
-	equal(t, "claimed", []collector.Job{{Tenant: "acme", Group: "posture", Datasets: []string{"groups", "spaces"}, Tick: noon,
-		Trigger: collector.TriggerManual, Kind: first, Owner: "me", Fence: 1}}, jobs)
+	equal(t, "claimed", []collector.Job{{
+		Tenant: "acme", Group: "posture", Datasets: []string{"groups", "spaces"}, Tick: noon,
+		Trigger: collector.TriggerManual, Kind: first, Owner: "me", Fence: 1,
+	}}, jobs)
 	again := must[string](t)(s.Enqueue(ctx, "acme", "posture", []string{"groups", "spaces"}, noon.Add(time.Minute)))
 	if again == first {
 		t.Error("a request joined a run that had begun before it")

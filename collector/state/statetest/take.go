@@ -30,8 +30,10 @@ func testTake(t *testing.T, s *state.Store) {
 	if !got {
 		t.Fatal("a free group was not taken")
 	}
-	equal(t, "taken", collector.Job{Tenant: "acme", Group: "posture", Datasets: []string{"groups", "spaces"}, Tick: noon,
-		Trigger: collector.TriggerManual, Kind: mine.Kind, Owner: "me", Fence: 1}, mine)
+	equal(t, "taken", collector.Job{
+		Tenant: "acme", Group: "posture", Datasets: []string{"groups", "spaces"}, Tick: noon,
+		Trigger: collector.TriggerManual, Kind: mine.Kind, Owner: "me", Fence: 1,
+	}, mine)
 	if _, got := take("you", noon); got {
 		t.Error("taken twice")
 	}

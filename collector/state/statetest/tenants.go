@@ -2,13 +2,13 @@ package statetest
 
 import (
 	"errors"
-	"github.com/sitedrift/sitedrift/schemas"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/state"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 func testTenants(t *testing.T, s *state.Store) {

@@ -27,8 +27,10 @@ func testClaim(t *testing.T, s *state.Store) {
 		t.Errorf("a limit of 0 claimed %+v", jobs)
 	}
 	first := claim(t, s, "me", noon, 1)
-	equal(t, "the oldest first", []collector.Job{{Tenant: "acme", Group: "posture", Cron: "@hourly", Tick: noon.Add(-time.Hour),
-		Trigger: collector.TriggerSchedule, Kind: "posture", Owner: "me", Fence: 1}}, first)
+	equal(t, "the oldest first", []collector.Job{{
+		Tenant: "acme", Group: "posture", Cron: "@hourly", Tick: noon.Add(-time.Hour),
+		Trigger: collector.TriggerSchedule, Kind: "posture", Owner: "me", Fence: 1,
+	}}, first)
 	once := must[string](t)(s.Enqueue(ctx, "gamma", "audit", nil, noon))
 	second := claim(t, s, "you", noon, 10)
 	if len(second) != 2 || second[0].Kind != once || second[1].Tenant != "beta" {

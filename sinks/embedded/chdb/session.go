@@ -127,7 +127,7 @@ func (s *Session) Insert(ctx context.Context, sql, format string, params []Param
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		end := err == io.EOF
+		end := errors.Is(err, io.EOF)
 		if err != nil && !end {
 			s.lib.insertCancel(stream)
 			return Stats{}, err

@@ -38,8 +38,7 @@ var prepare = sync.OnceValues(func() (prepared, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	library, err := embedded.Find("", "")
-	var missing *embedded.LibraryError
-	if errors.As(err, &missing) {
+	if _, ok := errors.AsType[*embedded.LibraryError](err); ok {
 		library, err = embedded.Install(ctx, embedded.InstallSettings{Progress: os.Stderr})
 	}
 	if err != nil {

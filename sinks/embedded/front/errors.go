@@ -14,8 +14,7 @@ var errUnauthorized = exception(516, "AUTHENTICATION_FAILED",
 	"this engine wants its token as the password (any user): HTTP basic authentication or the header X-ClickHouse-Key")
 
 func errBody(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return exception(307, "TOO_MANY_BYTES", fmt.Sprintf("the request body is longer than %d bytes", tooLarge.Limit))
 	}
 	return exception(23, "CANNOT_READ_FROM_ISTREAM", "cannot read the request body: "+err.Error())

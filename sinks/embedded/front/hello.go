@@ -42,8 +42,10 @@ func (s *Server) sayHello(out *output, rq *request) {
 	zero.Append(0)
 	zone.Append(s.hello.timezone)
 	columns := []proto.InputColumn{
-		{Name: "displayName()", Data: &name}, {Name: "version()", Data: &version},
-		{Name: "revision()", Data: &zero}, {Name: "timezone()", Data: &zone},
+		{Name: "displayName()", Data: &name},
+		{Name: "version()", Data: &version},
+		{Name: "revision()", Data: &zero},
+		{Name: "timezone()", Data: &zone},
 	}
 	block := proto.Block{Info: proto.BlockInfo{BucketNum: -1}, Columns: len(columns), Rows: 1}
 	if err := block.EncodeBlock(&buf, revision, columns); err != nil {

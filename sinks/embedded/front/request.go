@@ -157,7 +157,7 @@ func (rq *request) readStatement(lim Limits, w http.ResponseWriter, r *http.Requ
 	}
 	head := make([]byte, headBytes)
 	n, err := io.ReadFull(body, head)
-	if err != nil && !errors.Is(err, io.EOF) && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return errBody(err)
 	}
 	if rq.sql == "" {
@@ -227,7 +227,7 @@ type endReader struct{ r io.Reader }
 func (e endReader) Read(b []byte) (int, error) {
 	n, err := e.r.Read(b)
 	switch {
-	case err == nil || err == io.EOF:
+	case err == nil || errors.Is(err, io.EOF):
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = errBody(err)
 	case errors.Is(err, io.EOF):
