@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // checkReport reads the report as people and programs get it.
@@ -17,9 +18,14 @@ func (w *demoWitness) checkReport(t *testing.T) {
 	if err := w.demo.report(t.Context(), &text, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Sites, ", "What can be seen", "Changes per day", "The five gravest", "Quiet epochs", "read:audit-log:confluence"} {
+	for _, want := range []string{"Sites, ", "What can be seen", "What is wrong", "What another credential would open", "Changes per day", "The five gravest", "Quiet epochs", "read:audit-log:confluence", "–", "○", "◐", "✗"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, &text)
+		}
+	}
+	for line := range strings.Lines(text.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > reportWidth {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 	if err := w.demo.report(t.Context(), &document, true); err != nil {
@@ -29,7 +35,7 @@ func (w *demoWitness) checkReport(t *testing.T) {
 	if err := json.Unmarshal(document.Bytes(), &answers); err != nil {
 		t.Fatal(err)
 	}
-	for name, sql := range map[string]string{"sites": sqlSites, "coverage": sqlCoverage, "unseen": sqlUnseen, "days": sqlDays, "gravest": sqlGravest, "quiet": sqlQuiet} {
+	for name, sql := range questions() {
 		if rows := w.ask(t, sql); len(answers[name]) != len(rows) || len(rows) == 0 {
 			t.Errorf("%s: %d rows in JSON, %d by SQL", name, len(answers[name]), len(rows))
 		}
@@ -50,10 +56,10 @@ func TestDemoCommand(t *testing.T) {
 	if err := json.Unmarshal(out, &answers); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if len(answers["sites"]) != 4 || len(answers["coverage"]) != 4*len(tables()) {
+	if n := len(stories()); len(answers["sites"]) != n || len(answers["coverage"]) != n*len(tables()) {
 		t.Errorf("%d sites, %d cells of coverage", len(answers["sites"]), len(answers["coverage"]))
 	}
-	want := []string{"Playing 1 weeks of 4 simulated Confluence sites through connectors, schedules, runs and ClickHouse.", "week 1 of 1"}
+	want := []string{"Playing 1 weeks of 7 simulated Confluence sites through connectors, schedules, runs and ClickHouse.", "week 1 of 1"}
 	if lines := strings.Split(strings.TrimSpace(told.String()), "\n"); !slices.Equal(want, lines[:len(lines)-1]) || !strings.HasPrefix(lines[len(lines)-1], "Done in ") {
 		t.Errorf("told:\n%s", &told)
 	}

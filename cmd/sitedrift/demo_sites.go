@@ -26,6 +26,9 @@ const demoRedirect = "http://127.0.0.1:8917/callback"
 // configuration names it.
 func (d *demo) found(s *story, seed uint64) config.Tenant {
 	t := config.Tenant{ID: s.tenant, Name: s.name, Deployment: schemas.Cloud}
+	if s.daily {
+		t.Schedules = map[string]string{schemas.GroupPosture: "17 6 * * *"}
+	}
 	from := d.start.Add(12 * time.Hour)
 	if s.settings.Spaces == 0 {
 		s.center.Name, s.center.Seed = s.tenant, seed

@@ -20,6 +20,7 @@ type demo struct {
 	clock      *clock
 	start, end time.Time
 	server     *sim.Server
+	clientID   string   // of the 3LO app
 	stories    []*story // by tenant
 	app        *app
 	acts       []act // in the order of their times
@@ -33,6 +34,7 @@ type story struct {
 	what         string   // for the report
 	kinds        []string // of credentials
 	scopes       []string // of the 3LO grant; nil: all that are wanted
+	daily        bool     // posture is read once a day, not twice
 
 	settings sim.SiteSettings
 	site     *sim.Site         // nil on Data Center
@@ -71,23 +73,23 @@ func stories() []*story {
 			settings: sim.SiteSettings{Spaces: 24, PermissionsPerSpace: 10, Groups: 6, Users: 30, Guests: 2},
 		},
 		{
-			tenant: "hooli", name: "Hooli", kinds: kinds(schemas.CredentialServiceAccount, schemas.CredentialAdminKey), what: "service_account and admin_key",
+			tenant: "hooli", daily: true, name: "Hooli", kinds: kinds(schemas.CredentialServiceAccount, schemas.CredentialAdminKey), what: "service_account and admin_key",
 			settings: sim.SiteSettings{Spaces: 14, PermissionsPerSpace: 9, Groups: 6, Users: 25, Guests: 2, RoleMode: "ROLES"},
 		},
 		{
-			tenant: "initech", name: "Initech", kinds: kinds(schemas.Credential3LO), what: "3lo, revoked in week 3",
+			tenant: "initech", daily: true, name: "Initech", kinds: kinds(schemas.Credential3LO), what: "3lo, revoked in week 3",
 			settings: sim.SiteSettings{Spaces: 18, PermissionsPerSpace: 9, Groups: 5, Users: 25, Guests: 1},
 		},
 		{
-			tenant: "stark", name: "Stark", kinds: kinds(schemas.CredentialDCOAuth), what: "Data Center, dc_oauth",
+			tenant: "stark", daily: true, name: "Stark", kinds: kinds(schemas.CredentialDCOAuth), what: "Data Center, dc_oauth",
 			center: sim.DataCenterSettings{Spaces: 12, PermissionsPerSpace: 8, Groups: 8, Users: 25},
 		},
 		{
-			tenant: "umbrella", name: "Umbrella", kinds: kinds(schemas.Credential3LO), what: "3lo; a space fails in week 2, another admin in 3",
+			tenant: "umbrella", name: "Umbrella", kinds: kinds(schemas.Credential3LO), what: "3lo; a space fails in week 2, new admin in 3",
 			settings: sim.SiteSettings{Spaces: 30, PermissionsPerSpace: 12, Groups: 8, Users: 45, Guests: 3},
 		},
 		{
-			tenant: "wayne", name: "Wayne", kinds: kinds(schemas.CredentialDCToken), what: "Data Center, dc_pat",
+			tenant: "wayne", daily: true, name: "Wayne", kinds: kinds(schemas.CredentialDCToken), what: "Data Center, dc_pat",
 			center: sim.DataCenterSettings{Spaces: 16, PermissionsPerSpace: 10, Groups: 8, Users: 30},
 		},
 	}
@@ -117,7 +119,8 @@ func newDemo(ctx context.Context, dir string, now time.Time, weeks int, log *zap
 	for i, s := range d.stories {
 		tenants = append(tenants, d.found(s, uint64(i+1)))
 	}
-	cfg := demoConfig(dir, d.server.AuthURL(), d.server.APIURL(), application.ClientID, tenants)
+	d.clientID = application.ClientID
+	cfg := demoConfig(dir, d.server.AuthURL(), d.server.APIURL(), d.clientID, tenants)
 	if cfg.OAuth.ClientSecret, err = secretFile(dir, application.ClientSecret); err != nil {
 		return nil, err
 	}

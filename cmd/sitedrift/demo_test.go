@@ -4,12 +4,10 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -41,10 +39,12 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("rows", w.checkRows)
+	t.Run("audit log", w.checkAudit)
 	t.Run("sites", w.checkSites)
 	t.Run("API calls", w.checkCalls)
 	t.Run("changes", w.checkChanges)
 	t.Run("coverage", w.checkCoverage)
+	t.Run("unlock", w.checkUnlock)
 	t.Run("partial failure", w.checkPartialFailure)
 	t.Run("quiet epoch", w.checkQuietEpoch)
 	t.Run("incidents", w.checkIncidents)
@@ -93,12 +93,61 @@ func (w *demoWitness) checkRows(t *testing.T) {
 			t.Errorf("%s of %s (-want +got):\n%s", lane.table.Name, lane.tenant, diff)
 		}
 	}
-	for _, s := range w.demo.stories { // the last look was at the end
-		for d, now := range truthOf(s.site) {
-			if s.tenant != "initech" && (s.tenant != "globex" || d.Name != "security_configuration") && !cmp.Equal(now, w.last[demoLane{s.tenant, d}]) {
-				t.Errorf("%s of %s changed after it was read last", d.Name, s.tenant)
+	known := map[[2]string]string{}
+	for _, r := range w.ask(t, "SELECT tenant_id, dataset, rows_known FROM tiles") {
+		known[[2]string{r[0], r[1]}] = r[2]
+	}
+	for _, s := range w.demo.stories {
+		truth := truthOf(s, w.names[s.tenant])
+		for _, d := range tables() {
+			want := len(w.last[demoLane{s.tenant, d}])
+			if d.Append {
+				want = w.auditCount(s)
+			}
+			if got := known[[2]string{s.tenant, d.Name}]; got != strconv.Itoa(want) {
+				t.Errorf("%s of %s has %s rows by its tile, the site %d", d.Name, s.tenant, got, want)
+			}
+			if s.tenant == "initech" || s.tenant == "globex" && d.Name == "security_configuration" {
+				continue
+			}
+			for e, row := range truth.rows[d.Name] { // the last look was at the end
+				if !cmp.Equal(row, w.last[demoLane{s.tenant, d}][e]) {
+					t.Errorf("%s of %s changed after it was read last: %v", d.Name, s.tenant, e)
+				}
 			}
 		}
+	}
+}
+
+// auditCount is the number of records in the site's log when it was read last: the
+// first reading goes back further than the sites do.
+func (w *demoWitness) auditCount(s *story) (n int) {
+	for _, at := range auditRecords(s) {
+		if at.Before(w.audited[s.tenant]) {
+			n++
+		}
+	}
+	return n
+}
+
+// checkAudit compares the audit log with those of the sites, day by day.
+func (w *demoWitness) checkAudit(t *testing.T) {
+	want, got := map[[2]string]int{}, map[[2]string]int{}
+	for _, s := range w.demo.stories {
+		for _, at := range auditRecords(s) {
+			if at.Before(w.audited[s.tenant]) {
+				want[[2]string{s.tenant, at.UTC().Format(time.DateOnly)}]++
+			}
+		}
+		if (s.tenant == "globex") != w.audited[s.tenant].IsZero() {
+			t.Errorf("the audit log of %s was read last at %s", s.tenant, w.audited[s.tenant])
+		}
+	}
+	for _, r := range w.ask(t, "SELECT tenant_id, toDate(at), count() FROM audit_events GROUP BY ALL") {
+		got[[2]string{r[0], r[1]}] = number(t, r[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) < 28 {
+		t.Errorf("audit records by tenant and day (-want +got):\n%s", diff)
 	}
 }
 
@@ -117,7 +166,7 @@ func (w *demoWitness) checkSites(t *testing.T) {
 		}
 		line := []string{s.tenant}
 		for _, name := range []string{"spaces", "space_permissions", "users"} {
-			line = append(line, strconv.Itoa(len(w.last[demoLane{s.tenant, tableNamed(t, name)}])))
+			line = append(line, strconv.Itoa(len(w.last[demoLane{s.tenant, datasetNamed(name)}])))
 		}
 		want = append(want, append(line, strconv.Itoa(runs), strconv.Itoa(quiet), strconv.FormatInt(calls, 10)))
 	}
@@ -129,35 +178,42 @@ func (w *demoWitness) checkSites(t *testing.T) {
 	}
 }
 
-// checkCalls compares runs.api_calls with the simulator's own log. Each request
-// that reached the API under the site's cloud id counts, whatever its answer,
-// repeats included; what connect asks about who consented is no part of a run.
+// checkCalls compares runs.api_calls with the simulator's own logs. Each request
+// counts that reached the API about the tenant's site, on whatever host and
+// whatever its answer, repeats included; what connect asks about who consented is
+// no part of a run.
 func (w *demoWitness) checkCalls(t *testing.T) {
 	told := map[string]string{}
 	for _, r := range w.ask(t, "SELECT tenant_id, sum(api_calls) FROM runs GROUP BY tenant_id") {
 		told[r[0]] = r[1]
 	}
+	byConnect := map[string]int{"acme": 1, "globex": 1, "initech": 1, "umbrella": 2, "stark": 2} // who consented; on Data Center also whether they administer
 	for _, s := range w.demo.stories {
-		asked, byConnect := 0, 0
-		for _, r := range s.site.Requests() {
+		var counted int64
+		var requests []sim.Request
+		if s.dc != nil {
+			counted, requests = s.dc.APICalls(), s.dc.Requests()
+		} else {
+			counted, requests = s.site.APICalls()+s.site.SiteCalls(), s.site.Requests()
+		}
+		if s.org != nil {
+			counted += s.org.AdminCalls()
+			requests = append(requests, slices.DeleteFunc(w.demo.server.Requests(), func(r sim.Request) bool { return r.Organization != s.org.ID() })...)
+		}
+		connect := 0
+		for _, r := range requests {
 			switch {
-			case !r.Gateway:
+			case s.site != nil && !r.Gateway && r.Organization == "" && !slices.Contains(s.kinds, schemas.CredentialAPIToken):
 				t.Errorf("%s: a request to the site's own host: %+v", s.tenant, r)
-			case r.Endpoint == "GET /wiki/rest/api/user/current":
-				byConnect++
-			default:
-				asked++
+			case r.Endpoint == "GET /wiki/rest/api/user/current", s.dc != nil && r.At.Equal(w.demo.start):
+				connect++
 			}
 		}
-		consents := 1
-		if s.tenant == "umbrella" {
-			consents = 2
+		if connect != byConnect[s.tenant] || counted != int64(len(requests)) {
+			t.Errorf("%s: %d requests by connect, %d in all, the site counts %d", s.tenant, connect, len(requests), counted)
 		}
-		if byConnect != consents || s.site.APICalls() != int64(asked+byConnect) {
-			t.Errorf("%s: %d requests by connect for %d consents, %d in all, the site counts %d", s.tenant, byConnect, consents, asked+byConnect, s.site.APICalls())
-		}
-		if told[s.tenant] != strconv.Itoa(asked) {
-			t.Errorf("%s: runs.api_calls come to %s, the site was asked %d times", s.tenant, told[s.tenant], asked)
+		if told[s.tenant] != strconv.Itoa(len(requests)-connect) {
+			t.Errorf("%s: runs.api_calls come to %s, the site was asked %d times", s.tenant, told[s.tenant], len(requests)-connect)
 		}
 	}
 }
@@ -183,200 +239,6 @@ FROM changes WHERE change NOT IN ('baseline', 'coverage') GROUP BY run_id, datas
 	}
 	if total != want || want < 50 || len(days) < 7*demoWeeks-3 {
 		t.Errorf("the chart has %d changes on %d days, the sites %d", total, len(days), want)
-	}
-}
-
-// checkCoverage compares the matrix, and what is said of what is not seen, with
-// the script.
-func (w *demoWitness) checkCoverage(t *testing.T) {
-	want := [][]string{}
-	for _, d := range tables() {
-		for _, s := range w.demo.stories {
-			state := "complete"
-			switch {
-			case s.tenant == "initech":
-				state = "forbidden"
-			case s.tenant == "globex" && d.Name == "security_configuration":
-				state = "partial"
-			}
-			want = append(want, []string{d.Name, s.tenant, state})
-		}
-	}
-	slices.SortFunc(want, slices.Compare)
-	if diff := cmp.Diff(want, w.ask(t, sqlCoverage)); diff != "" {
-		t.Errorf("matrix (-want +got):\n%s", diff)
-	}
-	for _, r := range w.ask(t, sqlUnseen) {
-		switch tenant, what, state, evidence, unlock := r[0], r[1], r[2], r[3], r[4]; {
-		case tenant == "globex" && what == "security_configuration audit_retention" && state == "forbidden" &&
-			strings.Contains(unlock, "read:audit-log:confluence") && strings.Contains(evidence, "read:audit-log:confluence"):
-		case tenant == "initech" && state == "forbidden" && strings.Contains(evidence, "the grant is dead") && unlock == "sitedrift connect --tenant initech":
-		default:
-			t.Errorf("not in the script: %q", r)
-		}
-	}
-	for _, r := range w.ask(t, "SELECT dataset, min(observed_at) FROM coverage_history WHERE tenant_id = 'initech' AND state = 'forbidden' GROUP BY dataset") {
-		if at := moment(t, r[1]); at.Before(w.demo.day(16.2)) || at.After(w.demo.day(17.3)) {
-			t.Errorf("%s of initech is forbidden from %s on; its grant died at %s", r[0], at, w.demo.day(16.2))
-		}
-	}
-}
-
-// checkPartialFailure follows the space that could not be read for two days.
-func (w *demoWitness) checkPartialFailure(t *testing.T) {
-	const history = "SELECT state, observed_at, evidence FROM coverage_history WHERE tenant_id = 'umbrella' AND dataset = 'space_permissions' AND partition_id = '%s' ORDER BY seq"
-	for partition, states := range map[string][]string{w.broken: {"complete", "failed", "complete"}, "": {"complete", "partial", "complete"}} {
-		rows := w.ask(t, history, partition)
-		var got []string
-		for _, r := range rows {
-			got = append(got, r[0])
-		}
-		if diff := cmp.Diff(states, got); diff != "" {
-			t.Fatalf("states of %q (-want +got):\n%s", partition, diff)
-		}
-		began, ended := moment(t, rows[1][1]), moment(t, rows[2][1])
-		if began.Before(w.demo.day(10.1)) || began.After(w.demo.day(10.5)) || ended.Before(w.demo.day(12.1)) || ended.After(w.demo.day(12.5)) {
-			t.Errorf("%q could not be read from %s to %s; the script says %s to %s", partition, began, ended, w.demo.day(10.1), w.demo.day(12.1))
-		}
-		if !strings.Contains(rows[1][2], "500") {
-			t.Errorf("%q: the evidence does not tell the status: %s", partition, rows[1][2])
-		}
-	}
-	if rows := w.ask(t, "SELECT change, entity_key FROM changes WHERE tenant_id = 'umbrella' AND dataset = 'space_permissions' AND partition_id = '%s' AND change != 'coverage' AND observed_at BETWEEN '%s' AND '%s'",
-		w.broken, clickTime(w.demo.day(10.1)), clickTime(w.demo.day(12.1))); len(rows) != 0 {
-		t.Errorf("events of a space that could not be read (Invariant 1): %v", rows)
-	}
-}
-
-// checkQuietEpoch checks that the second administrator's view began with one
-// baseline change for each dataset, and no flood.
-func (w *demoWitness) checkQuietEpoch(t *testing.T) {
-	rows := w.ask(t, sqlQuiet)
-	var datasets, want []string
-	for _, r := range rows {
-		if at := moment(t, r[0]); r[1] != "umbrella" || r[3] != "credentials changed" || at.Before(w.demo.day(19.2)) || at.After(w.demo.day(20.5)) {
-			t.Errorf("not in the script: %q", r)
-		}
-		datasets = append(datasets, r[2])
-	}
-	for _, d := range tables() {
-		want = append(want, d.Name)
-	}
-	slices.Sort(datasets)
-	slices.Sort(want)
-	if diff := cmp.Diff(want, datasets); diff != "" {
-		t.Errorf("datasets whose epoch began (-want +got):\n%s", diff)
-	}
-	if rows := w.ask(t, `SELECT c.dataset, c.change, count() FROM changes AS c INNER JOIN (SELECT run_id, dataset FROM changes WHERE change = 'baseline') AS b ON b.run_id = c.run_id AND b.dataset = c.dataset
-WHERE c.change NOT IN ('baseline', 'coverage') GROUP BY c.dataset, c.change`); len(rows) != 0 {
-		t.Errorf("runs that begin an epoch tell more than its beginning (Invariant 4): %v", rows)
-	}
-	if rows := w.ask(t, "SELECT tenant_id, dataset, count() FROM changes WHERE change = 'baseline' AND JSONExtractString(after, 'reason') = 'first run' GROUP BY tenant_id, dataset HAVING count() != 1"); len(rows) != 0 {
-		t.Errorf("more than one first run: %v", rows)
-	}
-}
-
-// checkIncidents finds each scripted incident among the changes of high severity,
-// with what was before and after, between the two runs around it.
-func (w *demoWitness) checkIncidents(t *testing.T) {
-	d := w.demo
-	near := func(tenant string, day float64, kind sim.ChangeKind) sim.Change {
-		t.Helper()
-		i := slices.IndexFunc(d.stories, func(s *story) bool { return s.tenant == tenant })
-		for _, c := range d.stories[i].site.Log() {
-			if c.Kind == kind && c.At.Sub(d.day(day)).Abs() < time.Second {
-				return c
-			}
-		}
-		t.Fatalf("%s: no %s at %s in the site's log", tenant, kind, d.day(day))
-		return sim.Change{}
-	}
-	anonymous, admin := near("acme", 8.4, sim.PermissionAdded), near("acme", 13.6, sim.PermissionAdded)
-	guest, hidden := near("acme", 17.3, sim.UserChanged), near("acme", 22.5, sim.SpaceHidden)
-	retention := near("umbrella", 24.2, sim.SettingsChanged)
-	before, after := retention.Before.(sim.SiteConfiguration), retention.After.(sim.SiteConfiguration)
-	for _, i := range []struct {
-		tenant, dataset, partition, key, change string
-		at                                      time.Time
-		before, after                           []string // that these texts hold
-	}{
-		{"acme", "space_permissions", anonymous.SpaceID, anonymous.PermissionID, "added", anonymous.At, nil, []string{`"anonymous-users"`, `"read"`}},
-		{"acme", "space_permissions", admin.SpaceID, admin.PermissionID, "added", admin.At, nil, []string{`"administer"`, admin.After.(sim.Permission).PrincipalID}},
-		{"acme", "external_collaborators", "", guest.AccountID, "added", guest.At, nil, []string{`"account_id":"` + guest.AccountID + `"`, `"account_status":"active"`}},
-		{"acme", "spaces", "", hidden.SpaceID, "vanished", hidden.At, []string{`"space_key":"` + hidden.Before.(sim.Space).Key + `"`}, nil},
-		{
-			"umbrella", "security_configuration", "audit_retention", "audit_retention", "changed",
-			retention.At,
-			[]string{fmt.Sprintf("%d %s", before.RetentionNumber, before.RetentionUnits)},
-			[]string{fmt.Sprintf("%d %s", after.RetentionNumber, after.RetentionUnits)},
-		},
-	} {
-		rows := w.ask(t, "SELECT severity, observed_at, ifNull(not_before, observed_at), before, after FROM changes WHERE tenant_id = '%s' AND dataset = '%s' AND partition_id = '%s' AND entity_key = '%s' AND change = '%s' AND observed_at >= '%s' ORDER BY observed_at LIMIT 1",
-			i.tenant, i.dataset, i.partition, i.key, i.change, clickTime(i.at))
-		if len(rows) != 1 {
-			t.Errorf("%s %s %s at %s: not told", i.tenant, i.dataset, i.change, i.at)
-			continue
-		}
-		r := rows[0]
-		if r[0] != "high" || moment(t, r[1]).Before(i.at) || moment(t, r[2]).After(i.at) {
-			t.Errorf("%s %s %s at %s: severity %s, seen between %s and %s", i.tenant, i.dataset, i.change, i.at, r[0], r[2], r[1])
-		}
-		for _, part := range i.before {
-			if !strings.Contains(r[3], part) {
-				t.Errorf("%s %s %s: before is %s without %s", i.tenant, i.dataset, i.change, r[3], part)
-			}
-		}
-		for _, part := range i.after {
-			if !strings.Contains(r[4], part) {
-				t.Errorf("%s %s %s: after is %s without %s", i.tenant, i.dataset, i.change, r[4], part)
-			}
-		}
-	}
-	gravest := w.ask(t, sqlGravest)
-	if len(gravest) != 5 || !slices.IsSortedFunc(gravest, func(a, b []string) int { return -strings.Compare(a[0], b[0]) }) {
-		t.Errorf("the five gravest: %v", gravest)
-	}
-}
-
-// checkReplay starts with the last baseline of each dataset, follows the events,
-// and must end at the view.
-func (w *demoWitness) checkReplay(t *testing.T) {
-	for lane, want := range w.last {
-		d := lane.table
-		base := w.ask(t, "SELECT max(observed_at), max(seq) FROM changes WHERE tenant_id = '%s' AND dataset = '%s' AND change = 'baseline' AND partition_id = ''", lane.tenant, d.Name)[0]
-		state := w.shown(t, lane.tenant, d, fmt.Sprintf("_at(at = '%s')", base[0]))
-		for _, r := range w.ask(t, "SELECT partition_id, entity_key, change, before, after FROM changes WHERE tenant_id = '%s' AND dataset = '%s' AND seq > %s AND change NOT IN ('baseline', 'coverage') ORDER BY seq",
-			lane.tenant, d.Name, base[1]) {
-			e := killEvent{tenant: lane.tenant, dataset: d.Name, partition: r[0], key: r[1], change: r[2], before: r[3], after: r[4]}
-			entity := demoEntity{e.partition, e.key}
-			fields, there := state[entity]
-			switch schemas.ChangeKind(e.change) {
-			case schemas.ChangeRemoved, schemas.ChangeVanished:
-				if e.partition != "" && e.key == e.partition { // with all that it had
-					maps.DeleteFunc(state, func(k demoEntity, _ map[string]string) bool { return k.partition == e.partition })
-				} else if !there {
-					t.Errorf("ends and was not there: %+v", e)
-				}
-				delete(state, entity)
-			default:
-				if there != (e.change == string(schemas.ChangeChanged)) {
-					t.Errorf("there: %v: %+v", there, e)
-				}
-				changed := maps.Clone(fields)
-				if !there {
-					changed = map[string]string{}
-				}
-				for column, value := range eventFields(t, e) {
-					if slices.Contains(killColumns(d), column) { // names as of then are no part of the row's state
-						changed[column] = value
-					}
-				}
-				state[entity] = changed
-			}
-		}
-		if diff := cmp.Diff(want, state); diff != "" {
-			t.Errorf("%s of %s: who follows the events does not end at the truth (-want +got):\n%s", d.Name, lane.tenant, diff)
-		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
@@ -24,8 +23,10 @@ type demoWitness struct {
 
 	mu       sync.Mutex
 	last     map[demoLane]demoRows
+	names    map[string]*demoNames // by tenant
 	expected map[demoEvents]int
 	epoch    map[*schemas.Dataset]bool // umbrella's datasets that were read as the second administrator
+	audited  map[string]time.Time      // begin of the last run that read the audit log, by tenant
 }
 
 // demoLane is a dataset of a tenant.
@@ -37,49 +38,22 @@ type demoLane struct {
 // demoEvents are the events of one kind that a run finds in a dataset.
 type demoEvents struct{ run, dataset, kind string }
 
-type demoEntity struct{ partition, key string }
-
-// demoRows are rows of a dataset, as the views write them, by column.
-type demoRows map[demoEntity]map[string]string
-
-func (r demoRows) put(d *schemas.Dataset, row map[string]string) {
-	fields := map[string]string{}
-	for _, c := range killColumns(d) {
-		fields[c] = row[c]
-	}
-	r[demoEntity{row[d.PartitionColumn], row[keyColumn(d)]}] = fields
-}
-
-// truthOf is what a site holds.
-func truthOf(site *sim.Site) map[*schemas.Dataset]demoRows {
-	all := map[string]demoRows{}
-	byName := map[string]*schemas.Dataset{}
-	for _, d := range tables() {
-		all[d.Name], byName[d.Name] = demoRows{}, d
-	}
-	put := func(dataset string, row map[string]string) { all[dataset].put(byName[dataset], row) }
-	truth := site.Truth()
-	killSpaces(truth, put)
-	killSettings(truth.Settings, site.URL()+"/wiki", put)
-	killPeople(truth, put)
-	named := map[*schemas.Dataset]demoRows{}
-	for name, rows := range all {
-		named[byName[name]] = rows
-	}
-	return named
-}
-
 // watchDemo looks at the sites whenever a run ends: nothing happens on them
 // while runs go on.
 func watchDemo(t *testing.T, d *demo) *demoWitness {
-	w := &demoWitness{demo: d, last: map[demoLane]demoRows{}, expected: map[demoEvents]int{}, epoch: map[*schemas.Dataset]bool{}}
+	w := &demoWitness{
+		demo: d, last: map[demoLane]demoRows{}, names: map[string]*demoNames{}, expected: map[demoEvents]int{}, epoch: map[*schemas.Dataset]bool{}, audited: map[string]time.Time{},
+	}
+	for _, s := range d.stories {
+		w.names[s.tenant] = &demoNames{}
+	}
 	i := slices.IndexFunc(d.acts, func(a act) bool { return a.at.Equal(d.day(10.1)) })
 	if i < 0 {
 		t.Fatal("no act on day 10.1")
 	}
 	breaks := d.acts[i].do
 	d.acts[i].do = func(ctx context.Context) error {
-		spaces := d.stories[3].site.Truth().Spaces
+		spaces := d.story("umbrella").site.Truth().Spaces
 		w.broken = spaces[5%len(spaces)].ID
 		return breaks(ctx)
 	}
@@ -94,21 +68,35 @@ func watchDemo(t *testing.T, d *demo) *demoWitness {
 }
 
 func (w *demoWitness) observe(r schemas.Run) {
-	i := slices.IndexFunc(w.demo.stories, func(s *story) bool { return s.tenant == r.Tenant })
-	for d, now := range truthOf(w.demo.stories[i].site) {
+	if slices.Contains(r.Complete, "audit_events") {
+		w.audited[r.Tenant] = r.StartedAt
+	}
+	if r.Outcome == schemas.OutcomeHeld { // what it found waits for the next one (Invariant 8)
+		return
+	}
+	truth := truthOf(w.demo.story(r.Tenant), w.names[r.Tenant])
+	for _, name := range r.Datasets {
+		now, open := truth.rows[name]
+		if !open {
+			continue
+		}
+		d := datasetNamed(name)
 		lane := demoLane{r.Tenant, d}
 		before, known := w.last[lane]
+		for _, e := range truth.unknown[name] {
+			if row := before[e]; row != nil {
+				now[e] = row
+			}
+		}
 		switch {
-		case !slices.Contains(r.Datasets, d.Name):
-			continue
-		case slices.Contains(r.Complete, d.Name):
-		case r.Tenant == "globex" && d.Name == "security_configuration":
+		case slices.Contains(r.Complete, name):
+		case r.Tenant == "globex" && name == "security_configuration":
 			for e := range now {
 				if e.partition == "audit_retention" {
 					delete(now, e)
 				}
 			}
-		case r.Tenant == "umbrella" && d.Name == "space_permissions":
+		case r.Tenant == "umbrella" && name == "space_permissions":
 			for e := range now {
 				if e.partition == w.broken {
 					delete(now, e)
@@ -128,19 +116,15 @@ func (w *demoWitness) observe(r schemas.Run) {
 			known = false // told as one
 		}
 		if known {
-			w.compare(r.RunID.String(), d, before, now)
+			w.compare(r.RunID.String(), d, before, now, truth.rows[d.Parent])
 		}
 	}
 }
 
 // compare counts the events that lead from one look at a dataset to the next. A
 // space or a group that goes is one event, with all that it had.
-func (w *demoWitness) compare(run string, d *schemas.Dataset, before, now demoRows) {
+func (w *demoWitness) compare(run string, d *schemas.Dataset, before, now, parents demoRows) {
 	count := func(kind string) { w.expected[demoEvents{run, d.Name, kind}]++ }
-	partitions, gone := map[string]bool{}, map[string]bool{}
-	for e := range now {
-		partitions[e.partition] = true
-	}
 	for e, row := range now {
 		old, there := before[e]
 		switch {
@@ -150,11 +134,12 @@ func (w *demoWitness) compare(run string, d *schemas.Dataset, before, now demoRo
 			count("changed")
 		}
 	}
+	gone := map[string]bool{}
 	for e := range before {
 		if _, there := now[e]; there {
 			continue
 		}
-		if d.Parent != "" && !partitions[e.partition] {
+		if d.Parent != "" && parents[demoEntity{key: e.partition}] == nil {
 			if !gone[e.partition] {
 				gone[e.partition] = true
 				count("ended")
@@ -163,17 +148,6 @@ func (w *demoWitness) compare(run string, d *schemas.Dataset, before, now demoRo
 		}
 		count("ended")
 	}
-}
-
-func tableNamed(t *testing.T, name string) *schemas.Dataset {
-	t.Helper()
-	for _, d := range tables() {
-		if d.Name == name {
-			return d
-		}
-	}
-	t.Fatalf("no dataset %s", name)
-	return nil
 }
 
 func number(t *testing.T, text string) int {

@@ -286,7 +286,9 @@ func fieldsOf(dataset, texts string) map[string]string {
 func eventFields(t *testing.T, e killEvent) map[string]string {
 	t.Helper()
 	var after map[string]any
-	if err := json.Unmarshal([]byte(e.after), &after); err != nil {
+	decoder := json.NewDecoder(strings.NewReader(e.after))
+	decoder.UseNumber()
+	if err := decoder.Decode(&after); err != nil {
 		t.Errorf("event %+v: %v", e, err)
 	}
 	fields := map[string]string{}
@@ -305,6 +307,13 @@ func eventFields(t *testing.T, e killEvent) map[string]string {
 				fields[c.Name] = killNull
 			case c.Kind == schemas.KindTime:
 				fields[c.Name] = strings.TrimSuffix(strings.Replace(fmt.Sprint(value), "T", " ", 1), "Z")
+			case c.Kind == schemas.KindStrings:
+				list := value.([]any)
+				texts := make([]string, len(list))
+				for i := range list {
+					texts[i] = fmt.Sprint(list[i])
+				}
+				fields[c.Name] = strings.Join(texts, " ")
 			default:
 				fields[c.Name] = fmt.Sprint(value)
 			}
@@ -356,7 +365,7 @@ WHERE v.seq > h.committed_seq OR has(h.void, v.seq) GROUP BY tenant, n`, table, 
 		count("coverage_log", "", " AND v.dataset = h.dataset", ""),
 		count("runs_log", "", " AND v.gate = h.dataset", " WHERE gate != ''"),
 	}
-	for _, d := range tables() {
+	for _, d := range killTables() {
 		all = append(all, count(d.Name+"_versions", " WHERE dataset = '"+d.Name+"'", "", ""))
 	}
 	return strings.Join(all, "\nUNION ALL\n")

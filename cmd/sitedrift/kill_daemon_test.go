@@ -174,7 +174,7 @@ func (d *daemon) trigger(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var asked sync.WaitGroup
 	for _, s := range d.world.sites {
-		for _, group := range groupsInUse() {
+		for _, group := range []string{schemas.GroupPosture, schemas.GroupInventory} {
 			asked.Go(func() {
 				_, _ = d.ask(ctx, "sync", syncParams{Tenant: s.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
 			})
@@ -224,7 +224,7 @@ func (d *daemon) mustRows(t *testing.T, sql string) [][]string {
 // killUnion makes one statement of one for each dataset.
 func killUnion(each func(d *schemas.Dataset) string) string {
 	var all []string
-	for _, d := range tables() {
+	for _, d := range killTables() {
 		all = append(all, each(d))
 	}
 	return strings.Join(all, "\nUNION ALL\n")
@@ -234,7 +234,11 @@ func killUnion(each func(d *schemas.Dataset) string) string {
 func killTexts(d *schemas.Dataset) string {
 	parts := []string{"tenant_id"}
 	for _, c := range killColumns(d) {
-		parts = append(parts, fmt.Sprintf(`ifNull(toString(%s), '\\N')`, c))
+		text := fmt.Sprintf(`ifNull(toString(%s), '\\N')`, c)
+		if i := d.Column(c); i >= 0 && d.Columns[i].Kind == schemas.KindStrings {
+			text = fmt.Sprintf("arrayStringConcat(%s, ' ')", c)
+		}
+		parts = append(parts, text)
 	}
 	return "arrayStringConcat([" + strings.Join(parts, ", ") + "], char(31))"
 }
@@ -249,7 +253,7 @@ func (d *daemon) shown(ctx context.Context, suffix string) (killRows, error) {
 		return nil, err
 	}
 	all := killRows{}
-	for _, t := range tables() {
+	for _, t := range killTables() {
 		all[t.Name] = nil
 	}
 	for _, r := range rows {

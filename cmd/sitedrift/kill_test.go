@@ -46,8 +46,8 @@ func killPlan(r *rand.Rand) (plan []killing) {
 	times(1, "run.begun")
 	times(1, "run.read")
 	times(1, "write.begin")
-	for _, table := range tables() {
-		times(1, "write.table:"+table.Name+"_versions")
+	for _, table := range []string{"spaces", "space_permissions", "security_configuration", "groups", "group_members", "users", "external_collaborators"} {
+		times(1, "write.table:"+table+"_versions") // those in which each step changes something
 	}
 	times(1, "write.table:space_permissions_versions")
 	times(2, "write.table:changes_log")

@@ -212,6 +212,12 @@ func killColumns(d *schemas.Dataset) (names []string) {
 	return names
 }
 
+// killTables are the datasets that hold how the sites are: those that collect
+// records only grow.
+func killTables() []*schemas.Dataset {
+	return slices.DeleteFunc(tables(), func(d *schemas.Dataset) bool { return d.Append })
+}
+
 // killRows are rows by dataset, each as "tenant, columns", sorted.
 type killRows map[string][]string
 
@@ -225,7 +231,7 @@ func (r killRows) sorted() killRows {
 // truth is what all sites hold, as the views should show it.
 func (w *killWorld) truth() killRows {
 	all := killRows{}
-	for _, d := range tables() {
+	for _, d := range killTables() {
 		all[d.Name] = nil
 	}
 	for _, s := range w.sites {
@@ -240,6 +246,7 @@ func (w *killWorld) truth() killRows {
 		t := s.site.Truth()
 		killSpaces(t, put)
 		killSettings(t.Settings, s.site.URL()+"/wiki", put)
+		killPolicies(t, put)
 		killPeople(t, put)
 	}
 	return all.sorted()
@@ -270,7 +277,19 @@ func killSettings(c sim.SiteConfiguration, base string, put func(string, map[str
 		{"audit_retention", "audit_retention", fmt.Sprintf("%d %s", c.RetentionNumber, c.RetentionUnits), "period"},
 		{"space_role_mode", "space_role_mode", c.RoleMode, "string"},
 	} {
-		put("security_configuration", map[string]string{"source": s[0], "setting": s[1], "value": s[2], "value_type": s[3]})
+		put("security_configuration", map[string]string{"source": s[0], "setting": s[1], "value": s[2], "value_type": s[3], "value_bool": killNull, "value_int": killNull, "origin": "site"})
+	}
+}
+
+func killPolicies(t sim.Truth, put func(string, map[string]string)) {
+	for _, id := range t.BlockedSpaces {
+		put("data_policies", map[string]string{"space_id": id})
+	}
+	for _, l := range t.Levels {
+		put("classification_levels", map[string]string{
+			"level_id": l.ID, "status": l.Status, "name": cmp.Or(l.Name, killNull), "description": cmp.Or(l.Description, killNull), "guideline": cmp.Or(l.Guideline, killNull),
+			"color": cmp.Or(l.Color, killNull), "level_order": fmt.Sprint(l.Order),
+		})
 	}
 }
 
@@ -289,6 +308,7 @@ func killPeople(t sim.Truth, put func(string, map[string]string)) {
 		}
 		put("users", row)
 		if u.Guest() {
+			row["space_ids"], row["spaces_known"] = "", "false"
 			put("external_collaborators", row)
 		}
 	}
