@@ -13,7 +13,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
 	"testing"
 )
 

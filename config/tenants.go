@@ -71,7 +71,7 @@ func (l *loader) table(src []byte) *yaml.Node {
 		}
 		if err != nil {
 			l.csvProblem(err)
-			if wrong := (*csv.ParseError)(nil); !errors.As(err, &wrong) || wrong.Err == csv.ErrQuote {
+			if wrong := (*csv.ParseError)(nil); !errors.As(err, &wrong) || errors.Is(wrong.Err, csv.ErrQuote) {
 				break // what follows cannot be told apart
 			}
 			continue

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/sitedrift/sitedrift/schemas"
 	"html"
 	"io"
 	"net"
@@ -27,6 +26,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 // scriptCommands are what scripts can do beyond the usual.
