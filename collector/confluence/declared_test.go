@@ -146,8 +146,8 @@ func declaredSites(t *testing.T) map[string]*site {
 	small.sim.SetPublicLinks("BLOCKED_BY_ORG")
 
 	wide := newSite(t, confluencetest.SiteSettings{
-		Name: "wide", Spaces: 320, PermissionsPerSpace: 2, Exact: true, HiddenSpaces: 20, Groups: 240, Users: 340, Guests: 130, MembersPerGroup: 3,
-		PublicLinks: 70, Apps: 110, Edition: "enterprise", RoleMode: "ROLES_TRANSITION",
+		Name: "wide", Spaces: 320, PermissionsPerSpace: 2, Exact: true, HiddenSpaces: 20, Groups: 220, Users: 240, Guests: 110, MembersPerGroup: 2,
+		PublicLinks: 55, Apps: 110, Edition: "enterprise", RoleMode: "ROLES_TRANSITION",
 	})
 	wide.organization()
 	wide.sim.SetUnlicensedAccess()
@@ -182,6 +182,9 @@ func TestEveryDeclaredSource(t *testing.T) {
 			t.Parallel()
 			want := truthBy(s)
 			for _, c := range cells() {
+				if name == "wide" && c.API == schemas.APIRest {
+					continue // TestReadsTheTruth reads more of these
+				}
 				t.Run(c.String(), func(t *testing.T) {
 					truth := want[c.API][c.table.Name]
 					if truth == nil {

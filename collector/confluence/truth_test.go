@@ -240,9 +240,10 @@ func contentHash(ms int64, category, summary string, rest ...string) string {
 func sizes() map[string]confluencetest.SiteSettings {
 	return map[string]confluencetest.SiteSettings{
 		"one of each": {Name: "tiny", Spaces: 1, Users: 4, Groups: 4},
-		"small":       {Name: "small", Spaces: 14, PermissionsPerSpace: 21, Groups: 11, Users: 60, Guests: 5, UngroupedGuests: 2, RoleMode: "ROLES_TRANSITION", AuditEvents: 1400},
-		"several pages of everything": {Name: "middle", Spaces: 530, PermissionsPerSpace: 9, Groups: 430, Users: 700, Guests: 40,
-			MembersPerGroup: 9, HiddenSpaces: 300},
+		"small":       {Name: "small", Spaces: 14, PermissionsPerSpace: 21, Groups: 11, Users: 60, Guests: 5, UngroupedGuests: 2, RoleMode: "ROLES_TRANSITION", AuditEvents: 1160},
+		"several pages of everything": {
+			Name: "middle", Spaces: 280, PermissionsPerSpace: 5, Groups: 230, Users: 520, Guests: 40, MembersPerGroup: 5, HiddenSpaces: 60,
+		},
 		"spaces with several pages": {Name: "wide", Spaces: 6, PermissionsPerSpace: 620, Exact: true, Users: 450, Groups: 5, RoleMode: "ROLES", AuditEvents: 30},
 	}
 }
