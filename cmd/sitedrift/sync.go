@@ -86,8 +86,16 @@ func printRuns(w io.Writer, runs []syncRun) {
 		fmt.Fprintf(w, "%s: %s in %s, %s\n", r.Group, r.Outcome, r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond), count(int(r.Calls), "API call"))
 		fmt.Fprintf(w, "  read %d rows, wrote %d: %d added, %d changed, %d removed, %d out of view\n", r.RowsRead, r.Written, r.Added, r.Changed, r.Removed, r.Vanished)
 		fmt.Fprintf(w, "  complete: %s\n", cmp.Or(strings.Join(r.Complete, ", "), "none"))
-		for i, c := range s.Coverage {
-			if more := len(s.Coverage) - i; i >= maxUnseen && more > 1 {
+		out := 0
+		unseen := slices.DeleteFunc(slices.Clone(s.Coverage), func(c coverageShown) bool {
+			beyond := schemas.CoverageState(c.State).OutOfReach()
+			if beyond {
+				out++
+			}
+			return beyond
+		})
+		for i, c := range unseen {
+			if more := len(unseen) - i; i >= maxUnseen && more > 1 {
 				fmt.Fprintf(w, "  not seen: %d more; all of them: sitedrift query \"SELECT * FROM coverage WHERE tenant_id = '%s' AND state != 'complete'\"\n", more, r.Tenant)
 				break
 			}
@@ -99,6 +107,9 @@ func printRuns(w io.Writer, runs []syncRun) {
 			if c.Unlock != "" {
 				fmt.Fprintf(w, "            to unlock: %s\n", cell(c.Unlock, 160))
 			}
+		}
+		if out > 0 {
+			fmt.Fprintf(w, "  not open to the tenant's credentials: %s; what would open them: sitedrift check --tenant %s\n", count(out, "dataset or section"), r.Tenant)
 		}
 	}
 }

@@ -27,8 +27,7 @@ func (s *Source) Probe(ctx context.Context, due func(dataset, section, credentia
 			if ctx.Err() != nil {
 				return found
 			}
-			// Rights may be missing all the same: then it is for the account to have them.
-			e.Open = err == nil || stateOf(err) == schemas.CoverageForbidden || stateOf(err) == schemas.CoveragePartial
+			e.Open = err == nil || stateOf(err) == schemas.CoveragePartial
 			e.Evidence = a.API + " with " + a.Credential + ": answers"
 			if err != nil {
 				e.Evidence = evidenceOf(err)
