@@ -109,7 +109,7 @@ func printRuns(w io.Writer, runs []syncRun) {
 			}
 		}
 		if out > 0 {
-			fmt.Fprintf(w, "  not open to the tenant's credentials: %s; what would open them: sitedrift check --tenant %s\n", count(out, "dataset or section"), r.Tenant)
+			fmt.Fprintf(w, "  not open to the tenant's credentials: %s; what would open them: sitedrift check --tenant %s\n", count(out, "part"), r.Tenant)
 		}
 	}
 }
