@@ -68,7 +68,7 @@ func stories() []*story {
 			settings: sim.SiteSettings{Spaces: 40, PermissionsPerSpace: 14, Groups: 10, Users: 60, Guests: 4},
 		},
 		{
-			tenant: "globex", name: "Globex", kinds: kinds(schemas.Credential3LO), what: "3lo without the scope for the audit log",
+			tenant: "globex", daily: true, name: "Globex", kinds: kinds(schemas.Credential3LO), what: "3lo without the scope for the audit log",
 			scopes:   without(wantedScopes(schemas.Credential3LO), "read:audit-log:confluence"),
 			settings: sim.SiteSettings{Spaces: 24, PermissionsPerSpace: 10, Groups: 6, Users: 30, Guests: 2},
 		},
