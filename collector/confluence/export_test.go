@@ -10,3 +10,16 @@ func FetchLines() [][3]string {
 	}
 	return list
 }
+
+// OptionalFields are the fields that each question can do without, by its field.
+func OptionalFields() map[string][]string {
+	fields := map[string][]string{}
+	for _, q := range []question{askSiteGroups, askSitePersons, askPublicLinkSpaces, askPublicLinks, askSiteConfiguration, askPublicLinkSwitch, askExternalCollaborators, askForgeApps} {
+		for i := range q.text {
+			if q.text[i] == '?' {
+				fields[q.field] = append(fields[q.field], q.text[i+1:nameEnd(q.text, i+1)])
+			}
+		}
+	}
+	return fields
+}

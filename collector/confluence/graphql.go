@@ -124,16 +124,21 @@ func (s *Source) learn(q question, errs []graphError) bool {
 	news := false
 	for _, e := range errs {
 		m := undefined.FindStringSubmatch(e.Message)
-		if m == nil || !optionalIn(q.text, m[1]) || s.undefined[q.field][m[1]] {
+		if m == nil {
 			continue
 		}
-		if s.undefined == nil {
-			s.undefined = map[string]map[string]bool{}
+		for _, field := range droppable(q.text, m[1]) {
+			if s.undefined[q.field][field] {
+				continue
+			}
+			if s.undefined == nil {
+				s.undefined = map[string]map[string]bool{}
+			}
+			if s.undefined[q.field] == nil {
+				s.undefined[q.field] = map[string]bool{}
+			}
+			s.undefined[q.field][field], news = true, true
 		}
-		if s.undefined[q.field] == nil {
-			s.undefined[q.field] = map[string]bool{}
-		}
-		s.undefined[q.field][m[1]], news = true, true
 	}
 	return news
 }
@@ -154,6 +159,8 @@ func (s *visit) graphFailure(where string, errs []graphError) error {
 		r.State, r.Unlock = schemas.CoverageNotExposed, "Atlassian does not open this to OAuth apps yet"
 	case undefined.MatchString(e.Message):
 		r.State, r.Unlock = schemas.CoverageNotExposed, "the gateway renamed or removed a field: upgrade sitedrift"
+	case class == "ExperimentalField":
+		r.State, r.Unlock = schemas.CoverageNotExposed, "Atlassian answers this only to those who opt in: upgrade sitedrift"
 	case e.Extensions.StatusCode == http.StatusForbidden, e.Extensions.StatusCode == http.StatusUnauthorized:
 		r.State, r.Unlock = schemas.CoverageForbidden, adviceAdministrator
 	case e.Extensions.StatusCode == http.StatusPaymentRequired:
@@ -162,19 +169,53 @@ func (s *visit) graphFailure(where string, errs []graphError) error {
 	return r
 }
 
-// optionalIn reports whether a question can do without a field.
-func optionalIn(text, field string) bool {
-	for i := 0; ; {
-		at := strings.Index(text[i:], "?"+field)
-		if at < 0 {
-			return false
+// droppable lists the optional fields without which a question does not ask for a
+// field: itself, or those around it; nil when it stands elsewhere, too.
+func droppable(text, field string) (list []string) {
+	type span struct {
+		name     string
+		from, to int // of its selection
+	}
+	var optional []span
+	for i := 0; i < len(text); i++ {
+		if text[i] != '?' {
+			continue
 		}
-		end := i + at + 1 + len(field)
-		if end == len(text) || !isName(text[end]) {
-			return true
+		end := nameEnd(text, i+1)
+		name := text[i+1 : end]
+		if name == field {
+			return []string{field}
+		}
+		optional = append(optional, span{name, end, skipSelection(text, end)})
+	}
+	for i := 0; i < len(text); i++ {
+		if !isName(text[i]) {
+			continue
+		}
+		end := nameEnd(text, i)
+		if text[i:end] == field {
+			around := ""
+			for _, s := range optional { // the innermost is the last
+				if s.from <= i && end <= s.to {
+					around = s.name
+				}
+			}
+			if around == "" {
+				return nil
+			}
+			list = append(list, around)
 		}
 		i = end
 	}
+	return list
+}
+
+// nameEnd is where the name that begins at i ends.
+func nameEnd(text string, i int) int {
+	for i < len(text) && isName(text[i]) {
+		i++
+	}
+	return i
 }
 
 func isName(c byte) bool {
@@ -191,10 +232,7 @@ func render(text string, missing []string) string {
 			i++
 			continue
 		}
-		end := i + 1
-		for end < len(text) && isName(text[end]) {
-			end++
-		}
+		end := nameEnd(text, i+1)
 		if !slices.Contains(missing, text[i+1:end]) {
 			b.WriteString(text[i+1 : end])
 			i = end

@@ -132,13 +132,7 @@ type installationWire struct {
 	} `json:"license"`
 }
 
-func (w *installationWire) key() string {
-	if w.App == nil {
-		return ""
-	}
-	return w.App.ID
-}
-
+// normalizeInstallation turns an installation into a row; it must tell its app.
 func normalizeInstallation(w *installationWire) (row datasets.InstalledApp, why string) {
 	row = datasets.InstalledApp{AppKey: w.App.ID, Name: optional(w.App.Name), Vendor: optional(w.App.Vendor), Dist: optional(w.App.Dist)}
 	if v := w.Version; v != nil {
@@ -185,7 +179,7 @@ func normalizeInstallation(w *installationWire) (row datasets.InstalledApp, why 
 func (s *visit) readForgeApps(ctx context.Context, _ string, yield yielder) error {
 	var bad lacking
 	err := connectionPages(ctx, s, datasets.InstalledApps.Dataset, walk[installationWire]{
-		q: askForgeApps, variables: map[string]any{"context": siteARI(s.site)}, first: pageApps, id: (*installationWire).key,
+		q: askForgeApps, variables: map[string]any{"context": siteARI(s.site)}, first: pageApps, id: func(w *installationWire) string { return w.ID },
 		page: func(data *graphData) *connection[installationWire] {
 			if data.Ecosystem == nil {
 				return nil
@@ -195,6 +189,10 @@ func (s *visit) readForgeApps(ctx context.Context, _ string, yield yielder) erro
 		emit: func(items []*installationWire, whole bool) error {
 			var rows, unknown []datasets.InstalledApp
 			for _, w := range items {
+				if w.App == nil || w.App.ID == "" { // a row of which nothing is known
+					bad.add("installation", w.ID, "no app")
+					continue
+				}
 				row, why := normalizeInstallation(w)
 				if why != "" {
 					bad.add("app", row.AppKey, why)
