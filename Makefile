@@ -10,7 +10,7 @@ ARGS      ?=
 P         ?= 2
 TESTFLAGS ?=
 # Random cases per property. More: make test RAPID_CHECKS=200
-export RAPID_CHECKS ?= 25
+export RAPID_CHECKS ?= 10
 FUZZTIME  ?= 20s
 # CGO_ENABLED=0: the engine is loaded without cgo, and the binary runs on older systems, too.
 BUILD     := CGO_ENABLED=0 $(GO) build
