@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	cronlib "github.com/robfig/cron/v3"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 var update = flag.Bool("update", false, "write the expected messages anew")
@@ -131,13 +133,13 @@ func TestGood(t *testing.T) {
 		Endpoints: Endpoints{Auth: "https://auth.example.gov", API: "http://localhost:4010/api"},
 		Tenants: []Tenant{
 			{
-				ID: "acme", Name: "Acme: the company", Site: "https://acme.atlassian.net",
+				ID: "acme", Name: "Acme: the company", Site: "https://acme.atlassian.net", Deployment: schemas.Cloud,
 				CloudID:   "3f2b9c1e-7d44-4a53-9d1c-0a6f5f1c2b7e",
 				Schedules: map[string]string{"posture": "17 */6 * * *", "audit": Off},
 				Limits:    TenantLimits{RequestsPerSecond: 2.5, RemovalShare: 1},
 			},
 			{
-				ID: "lab", Name: "lab", Site: "https://confluence.example.com/docs", Paused: true,
+				ID: "lab", Name: "lab", Site: "https://confluence.example.com/docs", Deployment: schemas.Cloud, Paused: true,
 				Schedules: map[string]string{},
 			},
 		},
