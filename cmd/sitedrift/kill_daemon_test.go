@@ -174,7 +174,7 @@ func (d *daemon) trigger(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var asked sync.WaitGroup
 	for _, s := range d.world.sites {
-		for _, group := range []string{schemas.GroupPosture, schemas.GroupInventory} {
+		for _, group := range killGroups() {
 			asked.Go(func() {
 				_, _ = d.ask(ctx, "sync", syncParams{Tenant: s.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
 			})
@@ -311,7 +311,7 @@ func (d *daemon) quiesce(t *testing.T) {
 		}
 		// A run for a person comes after the one under way, and is not held up.
 		asked.Go(func() {
-			if _, err := d.ask(t.Context(), "sync", syncParams{Tenant: s.tenant}, func(json.RawMessage) error { return nil }); err != nil {
+			if _, err := d.ask(t.Context(), "sync", syncParams{Tenant: s.tenant, Datasets: each(killTables(), func(d *schemas.Dataset) string { return d.Name })}, func(json.RawMessage) error { return nil }); err != nil {
 				t.Error(err)
 			}
 		})

@@ -218,6 +218,16 @@ func killTables() []*schemas.Dataset {
 	return slices.DeleteFunc(tables(), func(d *schemas.Dataset) bool { return d.Append })
 }
 
+// killGroups are the groups that they are in.
+func killGroups() (groups []string) {
+	for _, d := range killTables() {
+		if !slices.Contains(groups, d.Group) {
+			groups = append(groups, d.Group)
+		}
+	}
+	return groups
+}
+
 // killRows are rows by dataset, each as "tenant, columns", sorted.
 type killRows map[string][]string
 
