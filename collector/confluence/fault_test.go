@@ -298,7 +298,7 @@ func TestFaults(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, x.site)
-			s.cutPages()
+			s.cutPages(10)
 			s.organization()
 			if x.before != nil {
 				x.before(s)

@@ -88,7 +88,7 @@ func TestDroppedFields(t *testing.T) {
 		fields := optionalFields()[x.name]
 		t.Run(x.name, func(t *testing.T) {
 			s := newSite(t, x.site)
-			s.cutPages()
+			s.cutPages(10)
 			partition := x.partition(s)
 			truth := truthBy(s)[x.api][x.table.Name][partition]
 			for typ, names := range fields {
@@ -191,7 +191,7 @@ func TestPartOfAnAnswer(t *testing.T) {
 		t.Run(c.field, func(t *testing.T) {
 			x := targets()[slices.IndexFunc(targets(), func(x target) bool { return x.name == c.target })]
 			s := newSite(t, x.site)
-			s.cutPages()
+			s.cutPages(10)
 			partition := x.partition(s)
 			truth := truthBy(s)[x.api][x.table.Name][partition]
 			src := x.source(s)

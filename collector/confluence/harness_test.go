@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -57,6 +58,8 @@ type site struct {
 	token string
 	waits []time.Duration // what clients slept; they make one call at a time where it is looked at
 	mu    sync.Mutex
+	// happened counts what tests made happen for the sake of its audit records.
+	happened int
 	// options may be changed before the first source is made.
 	options httpx.Options
 }
@@ -170,16 +173,22 @@ func (s *site) serviceToken(app confluencetest.App) string {
 	return tokens.AccessToken
 }
 
-// cutPages makes all pages of the site a tenth as long as they are asked for, as
-// sites may, so that a small one has listings of several pages.
-func (s *site) cutPages() {
+// cutPages makes all pages of the site shorter by a factor than they are asked for,
+// as sites may, so that a small one has listings of several pages.
+func (s *site) cutPages(factor int) {
 	wire := s.options.Transport
-	body := strings.NewReplacer(`"first":100`, `"first":10`, `"first":50`, `"first":5`, `"limit":100`, `"limit":10`)
+	var sizes []string
+	for _, name := range []string{"first", "limit"} {
+		for _, size := range []int{100, 50} {
+			sizes = append(sizes, fmt.Sprintf("%q:%d", name, size), fmt.Sprintf("%q:%d", name, size/factor))
+		}
+	}
+	body := strings.NewReplacer(sizes...)
 	s.options.Transport = tripper(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		q := r.URL.Query()
 		if limit, err := strconv.Atoi(q.Get("limit")); err == nil {
-			q.Set("limit", strconv.Itoa(max(limit/10, 1)))
+			q.Set("limit", strconv.Itoa(max(limit/factor, 1)))
 			r.URL.RawQuery = q.Encode()
 		}
 		if r.Body != nil {
