@@ -21,9 +21,10 @@ const (
 	pathAudit = "/wiki/rest/api/audit"
 	pageAudit = 1000 // default page (Confluence Cloud REST v1, "Get audit records")
 
-	auditBack    = 30 * 24 * time.Hour // how far a first reading goes back
-	auditOverlap = 48 * time.Hour      // read again ...
-	auditAgain   = 24 * time.Hour      // ... this often, for records that came late
+	auditBack    = 30 * 24 * time.Hour  // how far a first reading goes back
+	auditMost    = 366 * 24 * time.Hour // how far one goes back at most, after a pause or with a wrong clock
+	auditOverlap = 48 * time.Hour       // read again ...
+	auditAgain   = 24 * time.Hour       // ... this often, for records that came late
 )
 
 // auditProgress is where the reading of the audit log stands.
@@ -50,6 +51,9 @@ func (s *Source) Resume(_ *schemas.Dataset, cursor string) {
 		a.from, a.again = time.UnixMilli(p.To).UTC(), time.UnixMilli(p.Again).UTC()
 		if now.Sub(a.again) >= auditAgain {
 			a.from, a.again = a.from.Add(-auditOverlap), now
+		}
+		if earliest := now.Add(-auditMost); a.from.Before(earliest) {
+			a.from = earliest
 		}
 	}
 	s.mu.Lock()
@@ -208,6 +212,9 @@ func (s *visit) readAuditEvents(ctx context.Context, day string, yield yielder) 
 		until = end
 	}
 	r := auditReader{visit: s, seen: map[string]int64{}, yield: yield}
+	if items, known := s.ahead(ctx, day); known {
+		return r.emit(items)
+	}
 	_, err = r.window(ctx, from.UnixMilli(), until.UnixMilli()-1)
 	return err
 }

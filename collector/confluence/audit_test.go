@@ -338,6 +338,7 @@ func TestAuditCursors(t *testing.T) {
 	for cursor, want := range map[string]int{
 		"": 31, "{}": 31, "null": 31, "garbage": 31, `{"to":-5}`: 31, `{"to":"x"}`: 31,
 		good(now.Add(time.Minute), now):                      31, // the clock was set back
+		`{"to":1,"again":1}`: 367, // a clock that was wrong by decades
 		good(now.Add(-time.Hour), now):                       1,
 		good(now, now):                                       1,
 		good(now.Add(-26*time.Hour), now.Add(-23*time.Hour)): 2,

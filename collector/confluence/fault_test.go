@@ -258,7 +258,7 @@ func faultCases() []faultCase {
 			special: map[string]string{
 				"groups": partial, // the site counts them
 				// These are never empty.
-				"connect apps": failed, "groups with site permissions": failed, "subscriptions of an organization": forbidden,
+				"connect apps": failed, "groups with site permissions": failed, "subscriptions of an organization": forbidden, "user_activity": forbidden,
 			},
 		},
 		{name: "empty last page once", fault: f{Kind: confluencetest.FaultEmptyPage, Page: 2}, want: paged(complete, complete, complete, complete)},

@@ -1,10 +1,13 @@
 package confluence
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The fuzz targets state what no answer may bring about: a panic, a row without
@@ -109,6 +112,277 @@ func FuzzDecodeSettings(f *testing.F) {
 			if rows, err := normalizeRetention(retention); err == nil && len(rows) != 1 {
 				t.Error("not one row")
 			}
+		}
+	})
+}
+
+// FuzzGraphReply: whatever the gateway answers, each row has its key, and a page
+// either ends the listing or has a cursor.
+func FuzzGraphReply(f *testing.F) {
+	for _, seed := range []string{
+		`{"data":{"sitePermissions":{"anonymous":null,"unlicensedUserWithPermissions":{"operations":null},"groups":{"nodes":[{"id":"g","name":null,"operations":[{"operation":"X","targetType":null},{"operation":null},null]}],"pageInfo":{"endCursor":"c","hasNextPage":true}}}}}`,
+		`{"data":{"sitePermissions":{"confluencePersons":{"nodes":[null,{"accountId":"a","operations":[]}],"pageInfo":null}}}}`,
+		`{"data":{"publicLinkSpacesByCriteria":{"nodes":[{"spaceId":9007199254740993,"spaceKey":null,"status":"ON","stats":{"publicLinks":null}}],"pageInfo":{"endPage":"","hasNextPage":true}}}}`,
+		`{"data":{"publicLinksByCriteria":{"nodes":[{"id":1,"status":"ON","lastEnabledByUser":{"accountId":null},"lastEnabledDate":"yesterday"}],"pageInfo":{"endPage":"x","hasNextPage":null}}}}`,
+		`{"data":{"confluence_externalCollaboratorsByCriteria":{"nodes":[{"accountId":"a","spacesAssigned":{"nodes":[{"id":1},null]}}],"pageInfo":{"hasNextPage":false}}}}`,
+		`{"data":{"ecosystem":{"appInstallationsByContext":{"nodes":[{"id":"i","app":null},{"id":"j","app":{"id":"k"},"appEnvironmentVersion":{"permissions":[{"scopes":null,"egress":[{"addresses":["b","a","b"]}]}]},"createdAt":"0"}],"pageInfo":{"hasNextPage":false}}}}}`,
+		`{"data":{"confluence":{"siteConfiguration":{"loginSettings":null,"attachmentSettings":{"maxAttachmentSize":9007199254740993},"maxRssItems":1e99,"isPrivacyModeEnabled":"no"}},"publicLinkSiteStatus":{"status":""},"confluence_shareableLinkSiteConfig":{"siteConfigs":[{"accessType":null,"status":null},{"accessType":"A","status":null}]}}}`,
+		`{"errors":[{"message":"Field 'name' in type 'GroupWithPermissions' is undefined","extensions":{"classification":"ValidationError","statusCode":400}}]}`,
+		`{"data":null,"errors":[{"path":["a",1],"extensions":null}]}`, `{"data":[]}`, `{"data":{"sitePermissions":[]}}`, `[]`, `{"errors":{}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		data, errs, err := decodeReply(body)
+		if err != nil {
+			return
+		}
+		v := &visit{Source: &Source{tenant: "acme"}, way: &Way{}}
+		if failed := v.graphFailure("GraphQL x", errs); (failed == nil) != (len(errs) == 0) {
+			t.Errorf("%d errors, and %v", len(errs), failed)
+		}
+		for range len(errs) + 1 { // it learns each field once
+			if !v.learn(askForgeApps, errs) {
+				break
+			}
+		}
+		if v.learn(askForgeApps, errs) {
+			t.Error("it learns the same again")
+		}
+		var w graphData
+		if len(data) == 0 || decode(data, &w) != nil {
+			return
+		}
+		if p := w.SitePermissions; p != nil {
+			for _, c := range []*connection[sitePrincipalWire]{p.Groups, p.Persons} {
+				eachNode(t, c, (*sitePrincipalWire).id, func(n *sitePrincipalWire) {
+					rows, why := sitePermissionRows("group", n.id(), n.Name, n.Operations)
+					for _, r := range rows {
+						if r.PrincipalID == "" || r.Operation == "" {
+							t.Errorf("a row without its key: %+v", r)
+						}
+					}
+					if why == "" && len(rows) != len(n.Operations) {
+						t.Error("an operation is left out in silence")
+					}
+				})
+			}
+		}
+		eachNode(t, w.PublicLinkSpaces, func(n *publicLinkSpaceWire) string { return string(n.SpaceID) }, func(n *publicLinkSpaceWire) { n.active() })
+		eachNode(t, w.PublicLinks, func(n *publicLinkWire) string { return string(n.ID) }, func(n *publicLinkWire) {
+			if row, why := normalizePublicLink(n, "K"); row.PageID == "" || why == "" && row.Status == "" {
+				t.Errorf("%+v", row)
+			}
+		})
+		eachNode(t, w.ExternalCollaborators, func(n *personWire) string { return n.AccountID }, func(n *personWire) {
+			if ids, known := n.spaces(); !known && ids != nil {
+				t.Error("a part of the spaces counts as all")
+			}
+		})
+		if w.Ecosystem != nil {
+			eachNode(t, w.Ecosystem.Installations, func(n *installationWire) string { return n.ID }, func(n *installationWire) {
+				if n.App == nil || n.App.ID == "" {
+					return
+				}
+				if row, why := normalizeInstallation(n); row.AppKey == "" || why == "" && n.Version == nil {
+					t.Errorf("%+v", row)
+				}
+			})
+		}
+		if w.Confluence != nil {
+			rows, unknown, err := normalizeSiteConfiguration(w.Confluence.SiteConfiguration)
+			names := map[string]bool{}
+			for _, r := range slices.Concat(rows, unknown) {
+				names[r.Setting] = true
+			}
+			if err == nil && (len(names) != 20 || len(rows)+len(unknown) != 20) {
+				t.Errorf("%d settings by %d names, want 20", len(rows)+len(unknown), len(names))
+			}
+		}
+		if w.PublicLinkSiteStatus != nil && optional(w.PublicLinkSiteStatus.Status) != nil {
+			var bad lacking
+			rows, unknown := normalizeLinkSwitch(&w, &bad)
+			for _, r := range slices.Concat(rows, unknown) {
+				if r.Setting == "" || r.Setting == "shareable_links." {
+					t.Errorf("a setting without a name: %+v", r)
+				}
+			}
+		}
+	})
+}
+
+// eachNode checks a page and visits the nodes that a reading would hand on.
+func eachNode[T any](t *testing.T, c *connection[T], id func(*T) string, visit func(*T)) {
+	if c == nil {
+		return
+	}
+	next, err := c.next()
+	if more := c.PageInfo != nil && c.PageInfo.HasNextPage != nil && *c.PageInfo.HasNextPage; err == nil && (next != "") != more {
+		t.Errorf("another page: %v, its cursor %q", more, next)
+	}
+	for _, n := range c.Nodes {
+		if n != nil && id(n) != "" {
+			visit(n)
+		}
+	}
+}
+
+// FuzzRender: a question without some of its optional fields is well-formed, and
+// asks for all others.
+func FuzzRender(f *testing.F) {
+	f.Add("name", "egress")
+	f.Add("appEnvironmentVersion", "scopes")
+	f.Add("stats", "active")
+	f.Add("loginSettings", "enabled")
+	f.Add("", "?")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, q := range []question{askSiteGroups, askSitePersons, askPublicLinkSpaces, askPublicLinks, askSiteConfiguration, askPublicLinkSwitch, askExternalCollaborators, askForgeApps} {
+			missing := slices.Concat(droppable(q.text, a), droppable(q.text, b))
+			text := render(q.text, missing)
+			if strings.Contains(text, "?") || strings.Count(text, "{") != strings.Count(text, "}") || strings.Count(text, "(") != strings.Count(text, ")") {
+				t.Errorf("without %q: %s", missing, text)
+			}
+			for _, field := range missing {
+				if slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return r >= 0x80 || !isName(byte(r)) }), field) {
+					t.Errorf("%s is still asked for: %s", field, text)
+				}
+			}
+			if whole := render(q.text, nil); len(missing) == 0 && text != whole {
+				t.Error("it changes although nothing is missing")
+			}
+		}
+	})
+}
+
+func FuzzDecodePlugins(f *testing.F) {
+	for _, seed := range []string{
+		`{"plugins":[{"key":"a","name":null,"remotable":null,"vendor":null},{"key":"b","remotable":true,"vendor":{"name":"v"},"enabled":false}]}`,
+		`{"plugins":[{"name":"no key"}]}`, `{"plugins":[null]}`, `{"plugins":null}`, `{"plugins":{}}`, `{}`, `{"plugins":[{"key":7}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		list, err := decodePlugins(body)
+		if err != nil {
+			return
+		}
+		for i := range list {
+			if row := normalizePlugin(&list[i]); row.AppKey == "" {
+				t.Error("a row without its key")
+			}
+		}
+	})
+}
+
+func FuzzAdminPages(f *testing.F) {
+	for _, seed := range []string{
+		`{"data":[{"id":"p","attributes":{"type":"ip-allowlist","status":"enabled","rule":{"b":[9007199254740993,1e400,null],"a":"<&>"}}}],"meta":{"next":"c"},"links":{"next":null}}`,
+		`{"data":[{"id":"p","attributes":{"status":null,"rule":null}}]}`, `{"data":[{"attributes":null}]}`, `{"data":[null]}`, `{"data":null}`, `{"data":{}}`,
+		`{"data":[{"id":"ari:cloud:confluence::site/x","attributes":{"typeKey":"confluence","usage":null,"capacity":-1},"relationships":{"entitlement":[]}}],"links":{"next":""}}`,
+		`{"data":[{"accountId":"a","productAccess":[{"key":null,"id":7,"lastActiveTimestamp":"2026-13-01"}]}]}`,
+		`{"data":[{"id":"d","attributes":{"name":"","claim":{"status":7}}}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var policies adminPage[policyWire]
+		if decode(body, &policies) == nil && checkData(policies.Data, func(w *policyWire) ident { return w.ID }) == nil {
+			for i := range policies.Data {
+				rows := normalizePolicy(&policies.Data[i])
+				if len(rows) != 2 || rows[0].Setting == rows[1].Setting {
+					t.Errorf("%+v", rows)
+				}
+				if rule := rows[1].Value; rule != nil && canonical([]byte(*rule)) != *rule {
+					t.Errorf("the same rule is written in two ways: %q, %q", *rule, canonical([]byte(*rule)))
+				}
+			}
+		}
+		var domains adminPage[domainWire]
+		if decode(body, &domains) == nil {
+			_ = checkData(domains.Data, func(w *domainWire) ident { return w.ID })
+		}
+		var workspaces adminPage[workspaceWire]
+		if decode(body, &workspaces) == nil && checkData(workspaces.Data, func(w *workspaceWire) ident { return w.ID }) == nil && workspaces.Data == nil {
+			t.Error("a page without a list passed")
+		}
+		var accounts adminPage[accountWire]
+		if decode(body, &accounts) == nil && checkData(accounts.Data, func(w *accountWire) ident { return w.AccountID }) == nil {
+			for _, a := range accounts.Data {
+				if a.AccountID == "" {
+					t.Error("an account without its id")
+				}
+				for _, p := range a.ProductAccess {
+					if at, ok := parseActivity(firstText(p.LastActive)); ok && at.Location() != time.UTC {
+						t.Errorf("not in UTC: %v", at)
+					}
+				}
+			}
+		}
+	})
+}
+
+func FuzzDecodeAudit(f *testing.F) {
+	for _, seed := range []string{
+		`{"results":[{"author":null,"creationDate":1772443267123,"summary":"s","category":null,"changedValues":[{"name":null,"oldValue":"<a>","newValue":null}],"associatedObjects":[{}]}],"limit":1000,"_links":{"next":"/rest/api/audit?start=1000"}}`,
+		`{"results":[{"creationDate":9223372036854775807}]}`, `{"results":[{"creationDate":-1,"author":{"accountId":"","displayName":"\ud800"}}]}`, `{"results":[{"summary":"no time"}]}`, `{"results":[null]}`, `{"results":null}`, `{"results":[{"creationDate":"1"}]}`, `{}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		const first, last = 1772409600000, 1772495999999
+		b, err := decodeAuditWindow(body, first, last)
+		if err != nil {
+			if len(b.items) > 0 {
+				t.Error("records of an answer that was refused")
+			}
+			return
+		}
+		for i := range b.items {
+			row := normalizeAudit(&b.items[i])
+			if at := row.At.UnixMilli(); at < first || at > last || row.At.Location() != time.UTC {
+				t.Errorf("a record of another day: %v", row.At)
+			}
+			if again := normalizeAudit(&b.items[i]); len(row.ContentHash) != 32 || again.ContentHash != row.ContentHash {
+				t.Errorf("hash %q, then %q", row.ContentHash, again.ContentHash)
+			}
+			// Two records are the same only if all of them is.
+			other := row
+			other.Summary, other.Category = row.Category, row.Summary
+			if same := auditHash(&other) == row.ContentHash; same != (row.Summary == row.Category) {
+				t.Errorf("summary and category exchanged: the same hash: %v", same)
+			}
+			if row.Description == nil {
+				other = row
+				other.Description = new("")
+				if auditHash(&other) == row.ContentHash {
+					t.Error("nothing and an empty text have the same hash")
+				}
+			}
+			for _, list := range []*string{row.ChangedValues, row.Associations} {
+				if list != nil && !json.Valid([]byte(*list)) {
+					t.Errorf("not JSON: %q", *list)
+				}
+			}
+		}
+	})
+}
+
+func FuzzAuditCursor(f *testing.F) {
+	now := time.Date(2026, 3, 2, 9, 21, 7, 0, time.UTC)
+	f.Add(`{"to":1772443267000,"again":1772443267000}`)
+	f.Add(`{"to":-1}`)
+	f.Add(`{"to":1,"again":9223372036854775807}`)
+	f.Add(`{"to":1e3}`)
+	f.Fuzz(func(t *testing.T, cursor string) {
+		s := &Source{now: func() time.Time { return now }}
+		s.Resume(nil, cursor)
+		days := s.audit.days()
+		if len(days) == 0 || len(days) > 368 || !slices.IsSorted(days) || days[len(days)-1] != now.Format(time.DateOnly) {
+			t.Errorf("%d days: %q", len(days), days)
+		}
+		next := s.Cursor(nil)
+		if s.Resume(nil, next); len(s.audit.days()) != 1 && s.audit.again.Equal(now) {
+			t.Errorf("after %q: %d days", next, len(s.audit.days()))
 		}
 	})
 }

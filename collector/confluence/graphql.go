@@ -74,15 +74,9 @@ func (s *visit) query(ctx context.Context, table *schemas.Dataset, q question, v
 			if err := checkJSON(body, h); err != nil {
 				return err
 			}
-			var reply struct {
-				Data   json.RawMessage `json:"data"`
-				Errors []graphError    `json:"errors"`
-			}
-			if err := decode(body, &reply); err != nil {
-				return err
-			}
-			data, errs = slices.Clone(reply.Data), reply.Errors
-			return nil
+			var err error
+			data, errs, err = decodeReply(body)
+			return err
 		})
 		if err != nil {
 			return graphReply{}, s.readError(table, "", &callError{"POST", gateway.Path, err})
@@ -92,7 +86,7 @@ func (s *visit) query(ctx context.Context, table *schemas.Dataset, q question, v
 		}
 		reply := graphReply{missing: missing, failed: s.graphFailure(where, errs)}
 		reply.badRequest = slices.ContainsFunc(errs, func(e graphError) bool { return e.Extensions.Classification == "BAD_REQUEST" })
-		if len(data) == 0 || bytes.Equal(data, []byte("null")) {
+		if len(data) == 0 {
 			if reply.failed == nil {
 				reply.failed = &collector.ReadError{State: schemas.CoverageFailed, Evidence: where + ": the answer has no data"}
 			}
@@ -103,6 +97,22 @@ func (s *visit) query(ctx context.Context, table *schemas.Dataset, q question, v
 		}
 		return reply, nil
 	}
+}
+
+// decodeReply splits an answer (GraphQL specification, "Response"). Data is empty
+// when there is none.
+func decodeReply(body []byte) (data json.RawMessage, errs []graphError, err error) {
+	var reply struct {
+		Data   json.RawMessage `json:"data"`
+		Errors []graphError    `json:"errors"`
+	}
+	if err := decode(body, &reply); err != nil {
+		return nil, nil, err
+	}
+	if bytes.Equal(reply.Data, []byte("null")) {
+		return nil, reply.Errors, nil
+	}
+	return slices.Clone(reply.Data), reply.Errors, nil
 }
 
 // siteARI names a site to the gateway (Atlassian Resource Identifier).

@@ -281,10 +281,7 @@ func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yield
 		return s.readError(table.Dataset, "", err)
 	}
 	if len(rows) == 0 && !s.peek { // the listing is whole, and a site always has a product
-		return &collector.ReadError{
-			State: schemas.CoverageForbidden, Evidence: "POST " + path + ": the organization of the key has no product on this site",
-			Unlock: "store a key of the organization that the site belongs to (" + s.connect(schemas.CredentialAdminKey) + ")",
-		}
+		return s.otherOrganization("POST " + path + ": the organization of the key has no product on this site")
 	}
 	var list []datasets.Subscription
 	for product, row := range rows {
@@ -302,6 +299,15 @@ func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yield
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Product < list[j].Product })
 	return yieldPage(yield, table, list, nil)
+}
+
+// otherOrganization says that the key is of an organization which the site does
+// not belong to: what it does not show is not gone.
+func (s *visit) otherOrganization(evidence string) error {
+	return &collector.ReadError{
+		State: schemas.CoverageForbidden, Evidence: evidence,
+		Unlock: "store a key of the organization that the site belongs to (" + s.connect(schemas.CredentialAdminKey) + ")",
+	}
 }
 
 // countUsers counts the users of a product.
@@ -339,6 +345,7 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 		return s.readError(table.Dataset, "", err)
 	}
 	var bad lacking
+	users := 0
 	path := "/v2/orgs/" + org + "/directories/-/users/search"
 	err = adminPages(http.MethodPost, path, func(w *accountWire) ident { return w.AccountID }, func(cursor string, into *adminPage[accountWire]) error {
 		body := map[string]any{"limit": s.limit(pageAdmin), "expand": []string{"productAccess"}, "resourceIds": []string{siteARI(s.site)}}
@@ -347,6 +354,7 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 		}
 		return s.post(ctx, path, body, func(a answer) error { return decode(a.body, into) })
 	}, s.peek, func(list []accountWire) error {
+		users += len(list)
 		var rows, unknown []datasets.UserActivity
 		for _, w := range list {
 			for _, p := range w.ProductAccess {
@@ -371,6 +379,9 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 	})
 	if err != nil {
 		return s.readError(table.Dataset, "", err)
+	}
+	if users == 0 && !s.peek {
+		return s.otherOrganization("POST " + path + ": the organization of the key has no user on this site")
 	}
 	return bad.err("POST " + path)
 }

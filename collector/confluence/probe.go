@@ -5,6 +5,7 @@ import (
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
 // Probe asks, with one small request each, whether the vendor lets the tenant's
@@ -12,7 +13,11 @@ import (
 // is false are left out. What is found counts for this source, too.
 func (s *Source) Probe(ctx context.Context, due func(dataset, section, credential string) bool) []collector.Exposure {
 	var found []collector.Exposure
-	for _, table := range s.tables {
+	tables := s.tables
+	if tables == nil {
+		tables = datasets.All()
+	}
+	for _, table := range tables {
 		if table.Parent != "" {
 			continue // its parent speaks for it
 		}
