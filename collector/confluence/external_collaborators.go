@@ -92,7 +92,7 @@ func (s *visit) readExternalCollaborators(ctx context.Context, _ string, yield y
 	if err := yieldPage(yield, datasets.ExternalCollaborators, l.guests, l.doubtful); err != nil {
 		return err
 	}
-	if partial != nil {
+	if partial != nil || s.peek {
 		return partial
 	}
 	return l.left.err("POST " + pathUsersBulk)

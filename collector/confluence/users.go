@@ -80,7 +80,7 @@ func (s *visit) readUsers(ctx context.Context, _ string, yield yielder) error {
 			return err
 		}
 	}
-	if partial != nil {
+	if partial != nil || s.peek { // who was asked about does not matter to a question
 		return partial
 	}
 	return l.left.err("POST " + pathUsersBulk)

@@ -57,8 +57,9 @@ func (s *Source) siteAnswers(ctx context.Context) error {
 		}
 		return nil
 	}
-	if v, err := s.visit(datasets.Users.Dataset, ""); err == nil && v.way.Principal != "" {
-		// The account that connected the site is known to the site.
+	if v, err := s.visit(datasets.Users.Dataset, ""); err == nil && v.way.Kind == schemas.Credential3LO && v.way.Principal != "" {
+		// The account that connected the site is known to the site. Principals of other
+		// kinds are clients or addresses, and no accounts to look up.
 		l := lookup{ids: []string{v.way.Principal}}
 		rows, _, err := v.lookUp(ctx, &l)
 		if err != nil {
