@@ -63,8 +63,10 @@ func TestMeasure(t *testing.T) {
 	if t.Failed() || code > 1 {
 		t.Fatalf("exit code %d\n%s%s", code, &log, &out)
 	}
-	if calls := got["calls_vs_minimum"].value; calls != 1 {
-		t.Errorf("%v calls where 1 is needed, %v in all", calls, got["snapshot_calls"].value)
+	// A first run also tries the six sources that are closed to 3LO today, once a
+	// week; the audit log of 31 days is one page.
+	if beyond := got["snapshot_calls_beyond"].value; beyond < 0 || beyond > 7 {
+		t.Errorf("%v calls more than needed, %v in all", beyond, got["snapshot_calls"].value)
 	}
 	if queries := got["small_noop_queries"].value; queries > 200 {
 		t.Errorf("a run without a change asks the engine %v statements on a site of 40 spaces: some are asked per partition", queries)
@@ -81,7 +83,7 @@ func TestMinimum(t *testing.T) {
 		Members:     map[string][]string{"a": nil, "b": make([]string, 401)},                              // 1 + 3
 		Users:       make([]confluencetest.User, 500),                                                     // 2
 	}
-	if got, want := minimum(truth), 2+4+1+4+2+3; got != want {
+	if got, want := minimum(truth), 2+4+1+4+2+2+1+1+3; got != want {
 		t.Errorf("%d calls, want %d", got, want)
 	}
 }

@@ -238,6 +238,7 @@ func (b *bench) sites(ctx context.Context) (figures []figure, err error) {
 	return []figure{
 		{name: "calls_vs_minimum", unit: "x", limit: limitCalls, value: float64(made) / float64(least)},
 		{name: "snapshot_calls", unit: "calls", value: float64(made)},
+		{name: "snapshot_calls_beyond", unit: "calls", value: float64(made) - float64(least)},
 		{name: "small_noop_run", unit: "ms", value: median(runs)},
 		{name: "small_noop_cpu", unit: "ms", value: median(cpu)},
 		{name: "small_noop_queries", unit: "queries", value: median(queries)},

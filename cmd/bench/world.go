@@ -107,10 +107,10 @@ func (w *world) served() (pages, bytes int) {
 
 // minimum is the smallest number of calls for one snapshot of a site, from the
 // page sizes and the objects that have a call of their own: spaces, the
-// permissions of each, groups, the members of each, the users in bulk, and
-// three settings.
+// permissions of each, groups, the members of each, the users in bulk, the data
+// policies of spaces, classification levels, a quiet audit log, and three settings.
 func minimum(t confluencetest.Truth) int {
-	calls := pages(len(t.Spaces), 250) + pages(len(t.Groups), 200) + pages(len(t.Users), 250) + 3
+	calls := pages(len(t.Spaces), 250) + pages(len(t.Groups), 200) + pages(len(t.Users), 250) + pages(len(t.Spaces), 250) + 1 + 1 + 3
 	for _, rows := range t.Permissions {
 		calls += pages(len(rows), pageSize)
 	}

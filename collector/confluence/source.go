@@ -47,11 +47,12 @@ type Source struct {
 	lists  map[string]*parents // by dataset whose entities are partitions of others
 	people people
 	// undefined are optional fields that the GraphQL gateway disowned, by question.
-	undefined map[string]map[string]bool
-	roles     roleNames
-	audit     auditState
-	noRoles   error   // why the site has no space roles
-	roleMode  *string // as the site told in this run
+	undefined  map[string]map[string]bool
+	roles      roleNames
+	audit      auditState
+	auditAhead auditAhead
+	noRoles    error   // why the site has no space roles
+	roleMode   *string // as the site told in this run
 }
 
 // parents are the entities of a listing that are partitions of other datasets.
