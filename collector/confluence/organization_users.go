@@ -1,0 +1,219 @@
+package confluence
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
+)
+
+// workspaceWire is a site or product of an organization.
+type workspaceWire struct {
+	ID         ident `json:"id"`
+	Attributes struct {
+		TypeKey  *string `json:"typeKey"`
+		Status   *string `json:"status"`
+		Usage    *int64  `json:"usage"`
+		Capacity *int64  `json:"capacity"`
+	} `json:"attributes"`
+	Relationships struct {
+		Entitlement []struct {
+			Attributes struct {
+				PlanKey *string `json:"planKey"`
+			} `json:"attributes"`
+		} `json:"entitlement"`
+	} `json:"relationships"`
+}
+
+// readOrganizationSeats reads the products of the site from the organization, and
+// how many users each has. Usage is often null there, so users are counted.
+func (s *visit) readOrganizationSeats(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.Subscriptions
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	path := "/v2/orgs/" + org + "/workspaces"
+	rows := map[string]datasets.Subscription{}
+	resources := map[string]string{}
+	err = adminPages(http.MethodPost, path, func(w *workspaceWire) ident { return w.ID }, func(cursor string, into *adminPage[workspaceWire]) error {
+		body := map[string]any{"limit": s.limit(pageAdmin)}
+		if cursor != "" {
+			body = map[string]any{"cursor": cursor}
+		}
+		return s.post(ctx, path, body, func(a answer) error { return decode(a.body, into) })
+	}, s.peek, func(list []workspaceWire) error {
+		for _, w := range list {
+			product := firstText(w.Attributes.TypeKey)
+			if product == "" || !strings.HasSuffix(string(w.ID), "site/"+s.site) {
+				continue // another site's
+			}
+			row := datasets.Subscription{Product: product, Used: w.Attributes.Usage, Total: w.Attributes.Capacity}
+			if status := optional(w.Attributes.Status); status != nil {
+				row.Active = new(*status == "online")
+			}
+			if len(w.Relationships.Entitlement) > 0 {
+				row.Plan = optional(w.Relationships.Entitlement[0].Attributes.PlanKey)
+			}
+			rows[product], resources[product] = row, string(w.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	if len(rows) == 0 && !s.peek { // the listing is whole, and a site always has a product
+		return s.otherOrganization("POST " + path + ": the organization of the key has no product on this site")
+	}
+	var list []datasets.Subscription
+	for product, row := range rows {
+		if row.Used == nil && !s.peek {
+			n, err := s.countUsers(ctx, org, resources[product])
+			if err != nil {
+				return s.readError(table.Dataset, "", err)
+			}
+			row.Used = &n
+		}
+		if row.Total != nil && row.Used != nil {
+			row.Free = new(*row.Total - *row.Used)
+		}
+		list = append(list, row)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Product < list[j].Product })
+	return yieldPage(yield, table, list, nil)
+}
+
+// otherOrganization says that the key is of an organization which the site does
+// not belong to: what it does not show is not gone.
+func (s *visit) otherOrganization(evidence string) error {
+	return &collector.ReadError{
+		State: schemas.CoverageForbidden, Evidence: evidence,
+		Unlock: "store a key of the organization that the site belongs to (" + s.connect(schemas.CredentialAdminKey) + ")",
+	}
+}
+
+// countUsers counts the users of a product.
+func (s *visit) countUsers(ctx context.Context, org, resource string) (int64, error) {
+	var w struct {
+		Count *int64 `json:"count"`
+	}
+	path := "/v2/orgs/" + org + "/directories/-/users/count"
+	if err := s.getOne(ctx, path, url.Values{"resourceIds": {resource}, "roleIds": {"atlassian/user"}}, &w); err != nil {
+		return 0, err
+	}
+	if w.Count == nil {
+		return 0, &callError{http.MethodGet, path, malformedf("no count")}
+	}
+	return *w.Count, nil
+}
+
+// accountWire is a user of an organization.
+type accountWire struct {
+	AccountID     ident   `json:"accountId"`
+	Name          *string `json:"name"`
+	ProductAccess []struct {
+		Key        *string `json:"key"`
+		ID         ident   `json:"id"`
+		LastActive *string `json:"lastActiveTimestamp"`
+	} `json:"productAccess"`
+}
+
+// readUserActivity reads when accounts used products last: a hundred accounts a
+// call, where asking for each would take one call per account.
+func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.UserActivities
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	var bad lacking
+	users := 0
+	path := "/v2/orgs/" + org + "/directories/-/users/search"
+	err = adminPages(http.MethodPost, path, func(w *accountWire) ident { return w.AccountID }, func(cursor string, into *adminPage[accountWire]) error {
+		body := map[string]any{"limit": s.limit(pageAdmin), "expand": []string{"productAccess"}, "resourceIds": []string{siteARI(s.site)}}
+		if cursor != "" {
+			body["cursor"] = cursor
+		}
+		return s.post(ctx, path, body, func(a answer) error { return decode(a.body, into) })
+	}, s.peek, func(list []accountWire) error {
+		users += len(list)
+		var rows, unknown []datasets.UserActivity
+		for _, w := range list {
+			for _, p := range w.ProductAccess {
+				if !strings.HasSuffix(string(p.ID), "site/"+s.site) || optional(p.Key) == nil {
+					continue // another site's
+				}
+				row := datasets.UserActivity{AccountID: string(w.AccountID), Product: *p.Key, Name: optional(w.Name), Source: "organization"}
+				if p.LastActive != nil && *p.LastActive != "" {
+					at, ok := parseActivity(*p.LastActive)
+					if !ok {
+						bad.add("account", row.AccountID, "lastActiveTimestamp is no time: "+cut(*p.LastActive, 40))
+						unknown = append(unknown, row)
+						continue
+					}
+					row.LastActiveAt = at
+				}
+				rows = append(rows, row)
+			}
+		}
+		s.spend(weightIdentity, len(list))
+		return yieldPage(yield, table, rows, unknown)
+	})
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	if users == 0 && !s.peek {
+		return s.otherOrganization("POST " + path + ": the organization of the key has no user on this site")
+	}
+	return bad.err("POST " + path)
+}
+
+// parseActivity also takes a day without a time.
+func parseActivity(text string) (time.Time, bool) {
+	if at, err := time.Parse(time.DateOnly, text); err == nil {
+		return at, true
+	}
+	return parseTime(text)
+}
+
+// readLicenceSeats reads the licence endpoints that the site does not document.
+func (s *visit) readLicenceSeats(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.Subscriptions
+	row := datasets.Subscription{Product: "confluence"}
+	for _, c := range []struct {
+		name string
+		to   **int64
+	}{{"userCount", &row.Used}, {"remainingSeats", &row.Free}, {"maxUsers", &row.Total}} {
+		var w struct {
+			Count *int64 `json:"count"`
+			Seats *int64 `json:"seats"`
+		}
+		path := pathLicense + c.name
+		if err := s.getOne(ctx, path, nil, &w); err != nil {
+			if statusOf(err) == http.StatusNotFound {
+				return &collector.ReadError{State: schemas.CoverageNotExposed, Evidence: "GET " + path + ": 404: the site does not offer it", Unlock: s.addCredential([]string{schemas.CredentialAdminKey})}
+			}
+			return s.readError(table.Dataset, "", err)
+		}
+		if w.Count == nil {
+			w.Count = w.Seats
+		}
+		if w.Count == nil {
+			return s.readError(table.Dataset, "", &callError{http.MethodGet, path, malformedf("no count")})
+		}
+		*c.to = w.Count
+	}
+	row.Unlimited = new(*row.Total < 0)
+	if *row.Unlimited {
+		row.Total, row.Free = nil, nil
+	}
+	return yieldPage(yield, table, []datasets.Subscription{row}, nil)
+}
+
+const pathLicense = "/wiki/rest/license/1.0/license/"
