@@ -13,11 +13,12 @@ import (
 type auditAhead struct {
 	mu    sync.Mutex
 	asked bool
-	days  map[string][]auditWire // nil: they do not fit, or were not asked for
+	whole bool                   // they fit
+	days  map[string][]auditWire // what the page held
 }
 
 // ahead gives the records of a day from the page for all days that this run reads;
-// false when the day has to be asked for by itself.
+// false when these are not all, and the day has to be asked for by itself.
 func (s *visit) ahead(ctx context.Context, day string) ([]auditWire, bool) {
 	s.mu.Lock()
 	from, to := s.audit.from.Truncate(24*time.Hour), s.audit.to
@@ -35,14 +36,19 @@ func (s *visit) ahead(ctx context.Context, day string) ([]auditWire, bool) {
 		l := listing[auditWire]{path: pathAudit, query: query, limit: pageAudit, decode: func(body []byte) (batch[auditWire], error) { return decodeAuditWindow(body, first, last) }}
 		b, next, err := offsetPage(ctx, s, l, 0)
 		s.spend(weightCore, len(b.items))
-		if err != nil || next >= 0 {
-			return nil, false // each day says for itself what is in the way
-		}
-		a.days = map[string][]auditWire{}
+		// What is in the way of the page, each day says for itself.
+		a.whole, a.days = err == nil && next < 0, map[string][]auditWire{}
 		for _, item := range b.items {
 			of := time.UnixMilli(*item.CreationDate).UTC().Format(time.DateOnly)
 			a.days[of] = append(a.days[of], item)
 		}
 	}
-	return a.days[day], a.days != nil
+	return a.days[day], a.whole
+}
+
+// shownBefore is how many records of a day stood on the page for all days.
+func (s *Source) shownBefore(day string) int {
+	s.auditAhead.mu.Lock()
+	defer s.auditAhead.mu.Unlock()
+	return s.auditAhead.shown[day]
 }

@@ -212,10 +212,14 @@ func (s *visit) readAuditEvents(ctx context.Context, day string, yield yielder) 
 		until = end
 	}
 	r := auditReader{visit: s, seen: map[string]int64{}, yield: yield}
-	if items, known := s.ahead(ctx, day); known {
+	items, whole := s.ahead(ctx, day)
+	if whole {
 		return r.emit(items)
 	}
-	_, err = r.window(ctx, from.UnixMilli(), until.UnixMilli()-1)
+	n, err := r.window(ctx, from.UnixMilli(), until.UnixMilli()-1)
+	if err == nil && n < len(items) {
+		err = fewer(len(items), n, "for their day alone")
+	}
 	return err
 }
 
@@ -267,13 +271,8 @@ func (r *auditReader) window(ctx context.Context, first, last int64) (n int, err
 	if err != nil {
 		return 0, err
 	}
-	if n = earlier + later; n < len(items) {
-		return n, &collector.ReadError{
-			State:    schemas.CoveragePartial,
-			Evidence: fmt.Sprintf("GET %s: the site showed %d records, and %d when it was asked for them in two parts", pathAudit, len(items), n),
-		}
-	}
-	return n, nil
+	n = earlier + later
+	return n, fewer(len(items), n)
 }
 
 // page asks for the records of a window from a number on.
