@@ -45,10 +45,3 @@ func (s *visit) ahead(ctx context.Context, day string) ([]auditWire, bool) {
 	}
 	return a.days[day], a.whole
 }
-
-// shownBefore is how many records of a day stood on the page for all days.
-func (s *Source) shownBefore(day string) int {
-	s.auditAhead.mu.Lock()
-	defer s.auditAhead.mu.Unlock()
-	return s.auditAhead.shown[day]
-}

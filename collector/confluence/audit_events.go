@@ -217,10 +217,21 @@ func (s *visit) readAuditEvents(ctx context.Context, day string, yield yielder) 
 		return r.emit(items)
 	}
 	n, err := r.window(ctx, from.UnixMilli(), until.UnixMilli()-1)
-	if err == nil && n < len(items) {
+	if err == nil && !s.peek {
 		err = fewer(len(items), n, "for their day alone")
 	}
 	return err
+}
+
+// fewer is partial when the site did not show again what it had shown before.
+func fewer(before, now int, asked string) error {
+	if now >= before {
+		return nil
+	}
+	return &collector.ReadError{
+		State:    schemas.CoveragePartial,
+		Evidence: fmt.Sprintf("GET %s: the site showed %d records, and %d when it was asked %s", pathAudit, before, now, asked),
+	}
 }
 
 // auditReader reads the windows of one day.
@@ -272,7 +283,7 @@ func (r *auditReader) window(ctx context.Context, first, last int64) (n int, err
 		return 0, err
 	}
 	n = earlier + later
-	return n, fewer(len(items), n)
+	return n, fewer(len(items), n, "in two parts")
 }
 
 // page asks for the records of a window from a number on.

@@ -215,11 +215,14 @@ func TestLyingWindows(t *testing.T) {
 	morning := s.clock.Now().AddDate(0, 0, -1).Truncate(24 * time.Hour).Add(3 * time.Hour)
 	s.records(morning, 10, false)
 	s.records(morning.Add(time.Second), 15, false)
-	s.sim.Fail(confluencetest.Fault{Kind: confluencetest.FaultEmptyPage, Endpoint: "GET /wiki/rest/api/audit", After: 1})
-	src := s.source()
-	src.Resume(datasets.AuditEvents.Dataset, "")
-	if got := read(t, src, datasets.AuditEvents.Dataset, morning.Format(time.DateOnly)); got.state() != schemas.CoveragePartial {
-		t.Errorf("%d rows, %v", len(got.rows), got.err)
+	for after := 1; after <= 2; after++ { // the whole day, and a part of it
+		s.sim.ClearFaults()
+		s.sim.Fail(confluencetest.Fault{Kind: confluencetest.FaultEmptyPage, Endpoint: "GET /wiki/rest/api/audit", After: after})
+		src := s.source()
+		src.Resume(datasets.AuditEvents.Dataset, "")
+		if got := read(t, src, datasets.AuditEvents.Dataset, morning.Format(time.DateOnly)); got.state() != schemas.CoveragePartial {
+			t.Errorf("nothing in answer %d: %d rows, %v", after+1, len(got.rows), got.err)
+		}
 	}
 	// A record from outside of the window is none of its records.
 	bendAudit := s.options.Transport
@@ -232,7 +235,7 @@ func TestLyingWindows(t *testing.T) {
 		return bendAudit.RoundTrip(r)
 	})
 	s.sim.ClearFaults()
-	src = s.source()
+	src := s.source()
 	src.Resume(datasets.AuditEvents.Dataset, "")
 	if got := read(t, src, datasets.AuditEvents.Dataset, s.clock.Now().Format(time.DateOnly)); got.state() != schemas.CoverageFailed || len(got.rows) > 0 {
 		t.Errorf("%d rows, %v", len(got.rows), got.err)
@@ -337,8 +340,8 @@ func TestAuditCursors(t *testing.T) {
 	}
 	for cursor, want := range map[string]int{
 		"": 31, "{}": 31, "null": 31, "garbage": 31, `{"to":-5}`: 31, `{"to":"x"}`: 31,
-		good(now.Add(time.Minute), now):                      31, // the clock was set back
-		`{"to":1,"again":1}`: 367, // a clock that was wrong by decades
+		good(now.Add(time.Minute), now):                      31,  // the clock was set back
+		`{"to":1,"again":1}`:                                 367, // a clock that was wrong by decades
 		good(now.Add(-time.Hour), now):                       1,
 		good(now, now):                                       1,
 		good(now.Add(-26*time.Hour), now.Add(-23*time.Hour)): 2,
