@@ -245,7 +245,7 @@ func TestLyingWindows(t *testing.T) {
 // TestAuditGoesOn: runs that go on from each other's cursors read every record
 // once, read little again, and find once a day what came late.
 func TestAuditGoesOn(t *testing.T) {
-	s := newSite(t, confluencetest.SiteSettings{Users: 6, AuditEvents: 200})
+	s := newSite(t, confluencetest.SiteSettings{Users: 6, AuditEvents: 40})
 	store := auditStore{}
 	cursor, days := store.run(s, s.source(), "")
 	if days != 31 {
@@ -254,7 +254,7 @@ func TestAuditGoesOn(t *testing.T) {
 	store.check(s, s.clock.Now())
 	began := s.clock.Now()
 	overlaps := 0
-	for i := range 60 {
+	for i := range 40 {
 		s.clock.Advance(97 * time.Minute)
 		now := s.clock.Now()
 		s.records(now.Add(-time.Duration(i)*time.Minute), 1+i%3, i%2 == 0)

@@ -45,12 +45,13 @@ func (c cell) alone() *schemas.Dataset {
 	return &table
 }
 
-// before are the datasets that have to be read first, in an order that works.
+// before are the datasets that have to be read first, in an order that works. What
+// a dataset needs beside its parent is for reading it by REST.
 func (c cell) before() (list []*schemas.Dataset) {
 	var needs func(table *schemas.Dataset, other string) bool
 	needs = func(table *schemas.Dataset, other string) bool {
 		return slices.ContainsFunc(datasets.All(), func(d *schemas.Dataset) bool {
-			return (d.Name == table.Parent || slices.Contains(table.Needs, d.Name)) && (d.Name == other || needs(d, other))
+			return (d.Name == table.Parent || c.API == schemas.APIRest && slices.Contains(table.Needs, d.Name)) && (d.Name == other || needs(d, other))
 		})
 	}
 	for _, table := range datasets.All() {

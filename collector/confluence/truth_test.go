@@ -261,14 +261,16 @@ func compare(t *testing.T, table *schemas.Dataset, partition string, want []row,
 
 // TestReadsTheTruth reads sites of several sizes, with all the values that the
 // simulator holds against careless clients, and compares every column of every
-// row. What the grant does not open says so.
+// row. What the grant does not open says so, and no call is made in vain.
 func TestReadsTheTruth(t *testing.T) {
 	for name, settings := range sizes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, settings)
 			want := truthOf(s)
-			got := readAll(t, s.source())
+			src := s.source()
+			got := readAll(t, src)
+			checkCalls(t, s, src)
 			for _, table := range datasets.All() {
 				for p, r := range got[table.Name] {
 					rows, there := want[table.Name][p]
