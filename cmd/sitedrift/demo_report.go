@@ -182,11 +182,12 @@ func (d *demo) matrix(w io.Writer, rows [][]clickhouse.Value) {
 		signs[[2]string{name, r[1].Text()}] = signOf(r[2].Text(), numberOf(r[3]) > 0)
 	}
 	row := func(name string, of func(*story) string) {
-		text := fmt.Sprintf("%-23s", name)
+		var text strings.Builder
+		fmt.Fprintf(&text, "%-23s", name)
 		for _, s := range d.stories {
-			text += fmt.Sprintf(" %-9s", of(s))
+			fmt.Fprintf(&text, " %-9s", of(s))
 		}
-		fmt.Fprintln(w, strings.TrimRight(text, " "))
+		fmt.Fprintln(w, strings.TrimRight(text.String(), " "))
 	}
 	row("", func(s *story) string { return s.tenant })
 	for _, name := range names {

@@ -55,16 +55,10 @@ func TestDemo(t *testing.T) {
 // demoDir is where the data of a demo goes, as the command chooses it.
 func demoDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch(), demoPrefix)
-	if err != nil {
-		t.Fatal(err)
+	if dir := scratch(); dir != "" {
+		t.Setenv("TMPDIR", dir)
 	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
+	return t.TempDir()
 }
 
 // ask is the answer to a question, as texts; NULL is killNull.

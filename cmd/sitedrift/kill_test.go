@@ -209,7 +209,7 @@ func summary(t *testing.T, plan []killing, abandoned int, took time.Duration, w 
 	stats := w.provider.ProviderStats()
 	points := int64(0)
 	for _, s := range w.sites {
-		points += int64(s.site.PointsUsed())
+		points += s.site.PointsUsed()
 	}
 	t.Logf("%d kills in %.1f s, %d runs cut off, %d points used, %d token rotations of which %d repeated a token inside the leeway, %d grants lost\n%s",
 		total.kills, took.Seconds(), abandoned, points, stats.Rotations, stats.LeewayReuses, stats.FamiliesKilled, b.String())

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -298,7 +299,7 @@ func killPolicies(t sim.Truth, put func(string, map[string]string)) {
 	for _, l := range t.Levels {
 		put("classification_levels", map[string]string{
 			"level_id": l.ID, "status": l.Status, "name": cmp.Or(l.Name, killNull), "description": cmp.Or(l.Description, killNull), "guideline": cmp.Or(l.Guideline, killNull),
-			"color": cmp.Or(l.Color, killNull), "level_order": fmt.Sprint(l.Order),
+			"color": cmp.Or(l.Color, killNull), "level_order": strconv.Itoa(l.Order),
 		})
 	}
 }
@@ -309,7 +310,7 @@ func killPeople(t sim.Truth, put func(string, map[string]string)) {
 		users[u.AccountID] = u
 		external := killNull
 		if u.External != nil {
-			external = fmt.Sprint(*u.External)
+			external = strconv.FormatBool(*u.External)
 		}
 		row := map[string]string{
 			"account_id": u.AccountID, "account_type": u.AccountType, "account_status": u.AccountStatus,
