@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
 	cronlib "github.com/robfig/cron/v3"
+
 	"github.com/sitedrift/sitedrift/schemas"
 )
 

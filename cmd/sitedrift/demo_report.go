@@ -43,7 +43,7 @@ ORDER BY tenant_id`
 	sqlDays = `SELECT toDate(observed_at) AS day, countIf(severity = 'high') AS high, count() AS changes FROM sitedrift.changes
 WHERE change NOT IN ('baseline', 'coverage') GROUP BY day ORDER BY day WITH FILL STEP 1`
 	sqlGravest = `SELECT observed_at, tenant_id, dataset, change, entity_name, before, after FROM sitedrift.changes
-WHERE severity = 'high' ORDER BY observed_at DESC, entity_name LIMIT 1 BY dataset, change LIMIT 5`
+WHERE severity = 'high' ORDER BY observed_at DESC, entity_name LIMIT 1 BY dataset LIMIT 5`
 	sqlQuiet = `SELECT observed_at, tenant_id, dataset, JSONExtractString(after, 'reason') AS reason, after, concat(JSONExtractRaw(after, 'rows'), ' rows',
     arrayStringConcat(arrayMap(x -> if(JSONExtractInt(after, x) = 0, '', concat(', ', JSONExtractRaw(after, x), ' ', replaceAll(x, '_', ' '))), ['added', 'changed', 'removed', 'out_of_view']))) AS counts FROM sitedrift.changes
 WHERE change = 'baseline' AND reason NOT IN ('first run') ORDER BY observed_at, tenant_id, dataset`

@@ -205,7 +205,7 @@ func (w *demoWitness) checkIncidents(t *testing.T) {
 	}
 	anonymous, admin := near("acme", 8.4, sim.PermissionAdded), near("acme", 13.6, sim.PermissionAdded)
 	guest, hidden := near("acme", 17.3, sim.UserChanged), near("acme", 22.5, sim.SpaceHidden)
-	link := near("acme", 26.6, sim.PublicLinkChanged)
+	link := near("acme", 27.45, sim.PublicLinkChanged)
 	retention := near("umbrella", 24.2, sim.SettingsChanged)
 	before, after := retention.Before.(sim.SiteConfiguration), retention.After.(sim.SiteConfiguration)
 	for _, i := range []struct {

@@ -175,7 +175,7 @@ func (d *demo) script() {
 	})
 	at(acme, 22.5, "a space vanishes", func(s *sim.Site) error { return s.HideSpace(space(s, 11).ID) })
 	// Only the classic token sees public links.
-	at(acme, 26.6, "a page can be opened by anybody who has the link", func(s *sim.Site) error {
+	at(acme, 27.45, "a page can be opened by anybody who has the link", func(s *sim.Site) error {
 		for _, l := range s.Posture().PublicLinkSpaces {
 			if l.Status == "ON" {
 				_, err := s.EnablePublicLink(l.SpaceID, sim.PublicLink{Title: "Salary review"})

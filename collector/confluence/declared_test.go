@@ -178,6 +178,7 @@ func declaredSites(t *testing.T) map[string]*site {
 // that are declared, and compares it with what the site holds. Sources that are
 // declared closed are opened first. A dataset that is declared tomorrow is in it.
 func TestEveryDeclaredSource(t *testing.T) {
+	t.Parallel()
 	for name, s := range declaredSites(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

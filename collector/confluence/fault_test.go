@@ -295,6 +295,7 @@ func faultCases() []faultCase {
 // TestFaults: every fault on every dataset has the outcome that the table says,
 // and whatever is handed over is true (Invariant 1).
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, x := range targets() {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
@@ -376,6 +377,7 @@ func checkAdvice(t *testing.T, err error) {
 
 // TestStall: silence ends by the time limit of a try.
 func TestStall(t *testing.T) {
+	t.Parallel()
 	for _, x := range targets() {
 		if x.name != "space_permissions" && x.name != "groups" {
 			continue

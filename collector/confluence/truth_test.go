@@ -263,6 +263,7 @@ func compare(t *testing.T, table *schemas.Dataset, partition string, want []row,
 // simulator holds against careless clients, and compares every column of every
 // row. What the grant does not open says so, and no call is made in vain.
 func TestReadsTheTruth(t *testing.T) {
+	t.Parallel()
 	for name, settings := range sizes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -173,7 +173,7 @@ func (c *Client) call(ctx context.Context, r Request, use func(resp *http.Respon
 	defer recycle(buf)
 	renewed := false
 	for try := 1; ; try++ {
-		resp, fail, again := c.try(ctx, r, u, buf, try)
+		resp, fail, again := c.try(ctx, r, u, buf, try) //nolint:bodyclose // try has read the body and closed it
 		if fail == nil {
 			return use(resp, buf.Bytes())
 		}
