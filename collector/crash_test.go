@@ -34,6 +34,9 @@ var points = []string{
 	"write.end", "decide.after", "show.begin", "show.end",
 }
 
+// modelled are the datasets that the schedules are played with.
+var modelled = []*schemas.Dataset{datasets.Spaces.Dataset, datasets.SpaceRoles.Dataset, datasets.SpacePermissions.Dataset}
+
 // scripted is a source whose state has a number: two spaces with grants, some
 // of which come, change and go with each step.
 type scripted struct{ step int }
@@ -132,7 +135,7 @@ func newLab(t *testing.T) *lab {
 		w := &traced{}
 		var err error
 		w.Warehouse, err = clickhouse.Open(t.Context(), clickhouse.Settings{
-			Options: enginetest.Shared(t).Options(), Datasets: datasets.All(), Installation: installation, Log: zap.NewNop(),
+			Options: enginetest.Shared(t).Options(), Datasets: modelled, Installation: installation, Log: zap.NewNop(),
 			Trace: func(point string) { (*w.trace.Load())(point) },
 		})
 		if err != nil {
@@ -222,7 +225,7 @@ func (m *model) replay(last int) {
 
 // play runs one schedule on a tenant of its own and returns what went wrong.
 func play(t *testing.T, l *lab, first string, kill bool, second string, sabotage func(*model)) []string {
-	m := &model{lab: l, world: newBareWorld(t, []*schemas.Dataset{datasets.Spaces.Dataset, datasets.SpacePermissions.Dataset})}
+	m := &model{lab: l, world: newBareWorld(t, modelled)}
 	m.runner.Log = zap.NewNop() // attempts that are fenced say so
 	m.runner.Brake = func(string) collector.Brake { return collector.Brake{Share: 1, Rows: 1000} }
 	if sabotage != nil {

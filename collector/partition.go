@@ -109,7 +109,7 @@ func (d *reading) isNew(key string) bool {
 func (w *worker) read(ctx context.Context, p string, base *diff.Baseline, baseline bool, t *partitionDelta) (*ReadError, error) {
 	d := w.d
 	version := d.table.Version
-	err := d.run.source.Read(d.run.readCtx, d.table, p, func(page Page) error {
+	err := d.pages(p, func(page Page) error {
 		rows := page.Rows
 		for i := 0; rows != nil && i < rows.Len(); i++ {
 			t.read++

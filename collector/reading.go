@@ -32,6 +32,8 @@ type reading struct {
 
 	rows, changes *spool
 
+	glanced map[string]*glanced // partitions that were read, and are not compared yet
+
 	// What the warehouse returned of the baseline, to be checked against the ledger.
 	baseRows   uint64
 	baseDigest schemas.Digest
@@ -136,11 +138,10 @@ type partitionRange struct {
 // rangePartitions is how many partitions a range holds at most.
 const rangePartitions = 2000
 
-// ranges cuts the partitions, stored and listed, into stretches of at least
+// ranges cuts the partitions, stored and listed (each in order), into stretches of at least
 // rangeKeys stored versions, so that the baseline costs few queries and the
 // memory of one stretch.
 func ranges(known []schemas.PartitionSize, listed []string, rangeKeys uint64) []partitionRange {
-	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
 	var all []partitionRange
 	var cur partitionRange
 	var versions uint64
@@ -165,30 +166,24 @@ func ranges(known []schemas.PartitionSize, listed []string, rangeKeys uint64) []
 }
 
 func (d *reading) readRanges(ctx context.Context) error {
-	known, err := d.known(ctx)
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(known, func(a, b schemas.PartitionSize) int { return cmp.Compare(a.Partition, b.Partition) })
 	listed, all := d.partitions()
-	if d.table.Append { // what came before these days is not looked at again
-		known = nil
-		for _, day := range slices.Compact(slices.Sorted(slices.Values(listed))) {
-			known = append(known, schemas.PartitionSize{Partition: day})
-		}
-	}
+	listed = slices.Compact(slices.Sorted(slices.Values(listed)))
 	d.run.progress(d.table.Name, 0, len(listed))
 	if all && d.parent != nil {
-		here := map[string]bool{schemas.Whole: true}
-		for _, p := range listed {
-			here[p] = true
-		}
 		for p := range d.prior {
-			if !here[p] {
+			if _, here := slices.BinarySearch(listed, p); !here && p != schemas.Whole {
 				d.left[p] = true
 			}
 		}
 	}
+	if same, err := d.glance(ctx, listed); same || err != nil {
+		return err
+	}
+	known, err := d.known(ctx, listed)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(known, func(a, b schemas.PartitionSize) int { return cmp.Compare(a.Partition, b.Partition) })
 	for _, r := range ranges(known, listed, d.run.RangeKeys) {
 		if err := d.readRange(ctx, r, all); err != nil {
 			return err
@@ -199,9 +194,17 @@ func (d *reading) readRanges(ctx context.Context) error {
 
 // known are the partitions that have a baseline. Only a big one is worth asking
 // how its rows are spread; a small one is read in one stretch, and coverage
-// names its partitions already.
-func (d *reading) known(ctx context.Context) ([]schemas.PartitionSize, error) {
-	if d.head.Rows == 0 || d.table.Append {
+// names its partitions already. Of an append-only dataset only the days that are
+// read now are looked at again.
+func (d *reading) known(ctx context.Context, listed []string) ([]schemas.PartitionSize, error) {
+	if d.table.Append {
+		known := make([]schemas.PartitionSize, len(listed))
+		for i, day := range listed {
+			known[i].Partition = day
+		}
+		return known, nil
+	}
+	if d.head.Rows == 0 {
 		return nil, nil
 	}
 	if d.head.Rows <= d.run.RangeKeys {

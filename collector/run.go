@@ -18,7 +18,7 @@ import (
 var errBaseline = errors.New("the warehouse did not return the baseline that the ledger knows")
 
 // Runner runs one group of a tenant's datasets: it reads, compares, and
-// publishes. All fields but Sinks, Trace, Progress and Observe must be set. It
+// publishes. All fields but Sinks, Glances, Trace and Observe must be set. It
 // is safe for concurrent use; runs of one tenant and group must not overlap,
 // and if they do, the ledger fences the older.
 type Runner struct {
@@ -38,6 +38,7 @@ type Runner struct {
 	RangeKeys   uint64        // baseline versions that a run holds at once
 	SpoolDir    string
 	SpoolMemory int64 // bytes of delta that a run keeps in memory
+	Glances     *Glances // nil: every run reads the warehouse
 	Now         func() time.Time
 	Log         *zap.Logger
 
@@ -64,6 +65,7 @@ type run struct {
 	attempt    *Attempt
 	source     Source
 	refused    *ReadError // the credentials open nothing
+	glances    bool       // small datasets may be recognized by their digest
 	readCtx    context.Context
 	started    time.Time
 	budget     *spoolBudget
@@ -163,6 +165,7 @@ func (x *run) run(ctx context.Context) (result schemas.Run, err error) {
 			return x.fail(ctx, err)
 		}
 	}
+	x.glances = x.Glances.next(x.tenant.ID, x.request.Group)
 	for _, t := range x.tables {
 		d, err := x.readDataset(ctx, t)
 		x.readings[t.Name], x.order = d, append(x.order, d)

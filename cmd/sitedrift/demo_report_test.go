@@ -44,6 +44,7 @@ func (w *demoWitness) checkReport(t *testing.T) {
 
 // TestDemoCommand runs the command as people and programs do.
 func TestDemoCommand(t *testing.T) {
+	t.Parallel()
 	dir := demoDir(t)
 	c := exec.CommandContext(t.Context(), program(t), "demo", "--exit", "--json", "--weeks", "1", "--dir", dir)
 	var told strings.Builder

@@ -25,6 +25,7 @@ const demoWeeks = 4
 // TestDemo plays the demo and holds every number of its report, and all that it
 // claims, against the simulator.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	d, err := newDemo(t.Context(), demoDir(t), time.Now(), demoWeeks, zap.NewNop(), []string{program(t), "engine"})
 	if err != nil {
 		t.Fatal(err)
@@ -55,10 +56,16 @@ func TestDemo(t *testing.T) {
 // demoDir is where the data of a demo goes, as the command chooses it.
 func demoDir(t *testing.T) string {
 	t.Helper()
-	if dir := scratch(); dir != "" {
-		t.Setenv("TMPDIR", dir)
+	dir, err := os.MkdirTemp(scratch(), "sitedrift-test-")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return t.TempDir()
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // ask is the answer to a question, as texts; NULL is killNull.

@@ -32,7 +32,7 @@ func keyColumn(d *schemas.Dataset) string {
 
 func (d *daemon) history(t *testing.T) []killVersion {
 	t.Helper()
-	rows := d.mustRows(t, killUnion(func(table *schemas.Dataset) string {
+	rows := d.mustAll(t, each(killTables(), func(table *schemas.Dataset) string {
 		partition := table.PartitionColumn
 		if partition == "" {
 			partition = "''"
@@ -352,8 +352,8 @@ func (d *daemon) checkTenants(t *testing.T) {
 }
 
 // hiddenSQL counts the rows that lie in the warehouse and that no head shows,
-// by table, tenant and attempt.
-func hiddenSQL() string {
+// by table, tenant and attempt, in one statement a table.
+func hiddenSQL() []string {
 	count := func(table, heads, on, where string) string {
 		return fmt.Sprintf(`SELECT '%s' AS tab, toString(v.tenant_id) AS tenant, v.seq AS n, count() AS rows_
 FROM (SELECT tenant_id, dataset, committed_seq, void FROM sitedrift.heads FINAL%s) AS h
@@ -368,14 +368,14 @@ WHERE v.seq > h.committed_seq OR has(h.void, v.seq) GROUP BY tenant, n`, table, 
 	for _, d := range killTables() {
 		all = append(all, count(d.Name+"_versions", " WHERE dataset = '"+d.Name+"'", "", ""))
 	}
-	return strings.Join(all, "\nUNION ALL\n")
+	return all
 }
 
 // hidden are the counts of hiddenSQL by table, tenant and attempt.
 func (d *daemon) hidden(t *testing.T) map[string]int {
 	t.Helper()
 	all := map[string]int{}
-	for _, r := range d.mustRows(t, hiddenSQL()) {
+	for _, r := range d.mustAll(t, hiddenSQL()) {
 		all[strings.Join(r[:3], " ")], _ = strconv.Atoi(r[3])
 	}
 	return all

@@ -165,7 +165,7 @@ func TestKills(t *testing.T) {
 func (w *killWorld) look(t *testing.T) map[string]int {
 	t.Helper()
 	all := map[string]int{}
-	for line := range bytes.Lines(w.command(t, "--json", "query", hiddenSQL())) {
+	for line := range bytes.Lines(w.command(t, "--json", "query", strings.Join(hiddenSQL(), "\nUNION ALL\n"))) {
 		var r struct {
 			Tab    string `json:"tab"`
 			Tenant string `json:"tenant"`

@@ -213,10 +213,11 @@ func killColumns(d *schemas.Dataset) (names []string) {
 	return names
 }
 
-// killTables are the datasets that hold how the sites are: those that collect
-// records only grow.
+// killTables are the datasets that hold a state and that the grant opens.
 func killTables() []*schemas.Dataset {
-	return slices.DeleteFunc(tables(), func(d *schemas.Dataset) bool { return d.Append })
+	return slices.DeleteFunc(tables(), func(d *schemas.Dataset) bool {
+		return d.Append || !slices.ContainsFunc(d.Sources, func(a schemas.Access) bool { return a.Credential == schemas.Credential3LO && !a.Closed })
+	})
 }
 
 // killGroups are the groups that they are in.

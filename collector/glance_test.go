@@ -1,0 +1,101 @@
+package collector_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/sitedrift/sitedrift/collector"
+	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/schemas"
+	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
+)
+
+// watched notes of which datasets the baseline was read.
+type watched struct {
+	collector.Warehouse
+	mu   sync.Mutex
+	read []string
+}
+
+func (w *watched) Baseline(ctx context.Context, table *schemas.Dataset, head schemas.Head, first, last string, yield func(string, []schemas.BaselineKey) error) error {
+	w.mu.Lock()
+	w.read = append(w.read, table.Name)
+	w.mu.Unlock()
+	return w.Warehouse.Baseline(ctx, table, head, first, last, yield)
+}
+
+// since returns the names that were noted since it was asked last.
+func (w *watched) since() []string {
+	read := append([]string{}, w.read...)
+	w.read = nil
+	slices.Sort(read)
+	return slices.Compact(read)
+}
+
+// TestUnchangedDatasetsAreRecognized: of a dataset whose rows are as published
+// the warehouse is not read, and one that changed costs no call more for it.
+func TestUnchangedDatasetsAreRecognized(t *testing.T) {
+	w := newWorld(t, small())
+	warehouse := &watched{Warehouse: w.warehouse}
+	w.runner.Warehouse = warehouse
+	w.run(schemas.GroupPosture)
+	first := w.run(schemas.GroupPosture)
+	warehouse.since()
+	for _, c := range []struct {
+		name   string
+		change func()
+		want   []string
+	}{
+		{"nothing", func() {}, []string{}},
+		{"a space is renamed", func() { must(t, w.site.RenameSpace(w.site.Truth().Spaces[0].ID, "Renamed")) }, []string{"spaces"}},
+		{"a grant is added", func() {
+			_, err := w.site.AddPermission(w.site.Truth().Spaces[1].ID, sim.Permission{PrincipalType: "user", PrincipalID: "x", Operation: "read", Target: "space"})
+			must(t, err)
+		}, []string{"space_permissions"}},
+		{"a grant goes", func() {
+			space := mostGranted(w.site.Truth())
+			must(t, w.site.RemovePermission(space.ID, w.site.Truth().Permissions[space.ID][0].ID))
+		}, []string{"space_permissions"}},
+		{"nothing again", func() {}, []string{}},
+	} {
+		c.change()
+		row := w.run(schemas.GroupPosture)
+		if d := gocmp.Diff(c.want, warehouse.since()); d != "" {
+			t.Errorf("%s: baselines read (-want +got):\n%s", c.name, d)
+		}
+		if changed := row.Outcome == schemas.OutcomeChanged; changed != (len(c.want) > 0) || row.Calls != first.Calls || row.RowsRead == 0 {
+			t.Errorf("%s: %s with %d calls and %d rows read; the run before made %d calls", c.name, row.Outcome, row.Calls, row.RowsRead, first.Calls)
+		}
+		w.equalsTruth(schemas.GroupPosture)
+	}
+}
+
+// TestLossIsNoticedWhileNothingChanges: rows that the warehouse lost do not stay
+// unnoticed for more than sixteen runs.
+func TestLossIsNoticedWhileNothingChanges(t *testing.T) {
+	w := newWorld(t, small())
+	w.run(schemas.GroupPosture)
+	if err := enginetest.Open(t, enginetest.Shared(t)).Exec(t.Context(), "DELETE FROM sitedrift.spaces_versions WHERE tenant_id = '"+w.tenant.ID+"'"); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		row := w.run(schemas.GroupPosture)
+		if row.Outcome == schemas.OutcomeMismatch {
+			return
+		}
+		if row.Outcome != schemas.OutcomeNoChange || n > 16 {
+			t.Fatalf("run %d after the loss: %s", n, row.Outcome)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
