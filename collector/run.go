@@ -37,7 +37,7 @@ type Runner struct {
 	Timeout     time.Duration // of reading; what is not read by then counts as failed
 	RangeKeys   uint64        // baseline versions that a run holds at once
 	SpoolDir    string
-	SpoolMemory int64 // bytes of delta that a run keeps in memory
+	SpoolMemory int64    // bytes of delta that a run keeps in memory
 	Glances     *Glances // nil: every run reads the warehouse
 	Now         func() time.Time
 	Log         *zap.Logger
