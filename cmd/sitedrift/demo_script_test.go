@@ -172,7 +172,7 @@ func (w *demoWitness) checkQuietEpoch(t *testing.T) {
 		}
 		datasets = append(datasets, r[2])
 	}
-	for name := range truthOf(w.demo.story("umbrella"), w.names["umbrella"]).rows {
+	for name := range truthOf(w.demo.story("umbrella"), w.names["umbrella"], w.demo.end).rows {
 		want = append(want, name)
 	}
 	slices.Sort(datasets)

@@ -91,14 +91,32 @@ func (t *demoTruth) setting(source, name, value, kind, origin string) {
 	t.put("security_configuration", row)
 }
 
-// truthOf is what the story's credentials show of its site now.
-func truthOf(s *story, names *demoNames) *demoTruth {
+// truthOf is what the story's credentials show of its site now, at the time of
+// the site's clock.
+func truthOf(s *story, names *demoNames, now time.Time) *demoTruth {
 	t := &demoTruth{rows: map[string]demoRows{}, unknown: map[string][]demoEntity{}, names: names}
 	if s.dc != nil {
 		t.center(s.dc)
+		truth, last := s.dc.Truth(), map[string]time.Time{}
+		for _, a := range truth.Audit {
+			last[a.AuthorKey] = a.At
+		}
+		for _, u := range truth.Users {
+			t.activity(u.UserKey, last[u.UserKey], now)
+		}
 		return t
 	}
 	t.granted(s.site)
+	if !slices.Contains(s.kinds, schemas.CredentialAdminKey) {
+		truth, last := s.site.Truth(), map[string]time.Time{}
+		for _, a := range truth.Audit {
+			last[a.AuthorID] = a.At
+		}
+		t.open("user_activity")
+		for _, u := range truth.Users {
+			t.activity(u.AccountID, last[u.AccountID], now)
+		}
+	}
 	for _, kind := range s.kinds {
 		switch kind {
 		case schemas.CredentialAPIToken:
@@ -108,6 +126,16 @@ func truthOf(s *story, names *demoNames) *demoTruth {
 		}
 	}
 	return t
+}
+
+// activity is what the audit log of the last seven days tells of an account.
+func (t *demoTruth) activity(account string, last, now time.Time) {
+	row := map[string]string{"account_id": account, "product": "confluence", "last_active_at": stamp(last), "source": "audit"}
+	if last.Before(now.Add(-7 * 24 * time.Hour)) {
+		t.unknown["user_activity"] = append(t.unknown["user_activity"], demoEntity{key: demoKey(datasetNamed("user_activity"), row)})
+		return
+	}
+	t.put("user_activity", row)
 }
 
 // granted is what an OAuth grant or a service account shows.
@@ -356,7 +384,7 @@ func TestDemoTruthIsOfEveryDataset(t *testing.T) {
 	seen := map[string]bool{"audit_events": true} // counted apart
 	for i, s := range d.stories {
 		d.found(s, uint64(i+1))
-		for name := range truthOf(s, &demoNames{}).rows {
+		for name := range truthOf(s, &demoNames{}, d.end).rows {
 			seen[name] = true
 		}
 	}

@@ -77,7 +77,7 @@ func (w *demoWitness) observe(r schemas.Run) {
 	if r.Outcome == schemas.OutcomeHeld { // what it found waits for the next one (Invariant 8)
 		return
 	}
-	truth := truthOf(w.demo.story(r.Tenant), w.names[r.Tenant])
+	truth := truthOf(w.demo.story(r.Tenant), w.names[r.Tenant], r.StartedAt)
 	for _, name := range r.Datasets {
 		now, open := truth.rows[name]
 		if !open {

@@ -260,6 +260,7 @@ func (w *killWorld) truth() killRows {
 		killSettings(t.Settings, s.site.URL()+"/wiki", put)
 		killPolicies(t, put)
 		killPeople(t, put)
+		killActivity(t, put)
 	}
 	return all.sorted()
 }
@@ -332,6 +333,19 @@ func killPeople(t sim.Truth, put func(string, map[string]string)) {
 				kind = ""
 			}
 			put("group_members", map[string]string{"group_id": g.ID, "account_id": m, "account_type": kind})
+		}
+	}
+}
+
+// killActivity is what the audit log tells of everybody: all of it is young.
+func killActivity(t sim.Truth, put func(string, map[string]string)) {
+	last := map[string]time.Time{}
+	for _, a := range t.Audit {
+		last[a.AuthorID] = a.At
+	}
+	for _, u := range t.Users {
+		if at, active := last[u.AccountID]; active {
+			put("user_activity", map[string]string{"account_id": u.AccountID, "product": "confluence", "last_active_at": at.UTC().Truncate(time.Millisecond).Format(clickHouseTime), "source": "audit"})
 		}
 	}
 }

@@ -211,10 +211,19 @@ func (s *visit) readAuditEvents(ctx context.Context, day string, yield yielder) 
 	if end := from.Add(24 * time.Hour); until.IsZero() || end.Before(until) {
 		until = end
 	}
-	r := auditReader{visit: s, seen: map[string]int64{}, yield: yield}
+	table, seen := datasets.AuditEvents, map[string]int64{}
+	r := auditReader{visit: s, table: table.Dataset, take: func(items []auditWire) error {
+		rows := make([]datasets.AuditEvent, len(items))
+		for i := range items {
+			rows[i] = normalizeAudit(&items[i])
+			seen[rows[i].ContentHash]++ // those with the same content are counted
+			rows[i].Occurrence = seen[rows[i].ContentHash]
+		}
+		return yieldPage(yield, table, rows, nil)
+	}}
 	items, whole := s.ahead(ctx, day)
 	if whole {
-		return r.emit(items)
+		return r.take(items)
 	}
 	n, err := r.window(ctx, from.UnixMilli(), until.UnixMilli()-1)
 	if err == nil && !s.peek {
@@ -234,23 +243,12 @@ func fewer(before, now int, asked string) error {
 	}
 }
 
-// auditReader reads the windows of one day.
+// auditReader reads windows of the audit log.
 type auditReader struct {
 	*visit
-	seen    map[string]int64 // records of the day by content
-	yield   yielder
+	table   *schemas.Dataset // for which it reads
+	take    func([]auditWire) error
 	windows int
-}
-
-// emit hands over records, and counts those with the same content.
-func (r *auditReader) emit(items []auditWire) error {
-	rows := make([]datasets.AuditEvent, len(items))
-	for i := range items {
-		rows[i] = normalizeAudit(&items[i])
-		r.seen[rows[i].ContentHash]++
-		rows[i].Occurrence = r.seen[rows[i].ContentHash]
-	}
-	return yieldPage(r.yield, datasets.AuditEvents, rows, nil)
 }
 
 // window reads the records from first to last, in milliseconds, both included, and
@@ -269,7 +267,7 @@ func (r *auditReader) window(ctx context.Context, first, last int64) (n int, err
 	case err != nil:
 		return 0, err
 	case next < 0 || r.peek:
-		return len(items), r.emit(items)
+		return len(items), r.take(items)
 	case first == last: // one millisecond with more records than fit into a page
 		return r.moment(ctx, l, items, next)
 	}
@@ -290,7 +288,7 @@ func (r *auditReader) window(ctx context.Context, first, last int64) (n int, err
 func (r *auditReader) page(ctx context.Context, l listing[auditWire], start int) (items []auditWire, next int, err error) {
 	b, next, err := offsetPage(ctx, r.visit, l, start)
 	if err != nil {
-		return nil, 0, r.readError(datasets.AuditEvents.Dataset, "", err)
+		return nil, 0, r.readError(r.table, "", err)
 	}
 	r.spend(weightCore, len(b.items))
 	return b.items, next, nil
@@ -324,7 +322,7 @@ func (r *auditReader) moment(ctx context.Context, l listing[auditWire], items []
 		}
 		switch {
 		case whole:
-			return len(all), r.emit(all)
+			return len(all), r.take(all)
 		case try == 2:
 			return 0, &collector.ReadError{State: schemas.CoveragePartial, Evidence: "GET " + pathAudit + ": records came while those of one millisecond were read, twice in a row"}
 		}

@@ -22,7 +22,8 @@ func pages(n, size int) int64 { return int64(max(1, (n+size-1)/size)) }
 
 // minimum is the smallest number of calls for one reading of all datasets that 3LO
 // opens, from what the API offers: pages of 250 and 200, one call per space and
-// group, and for the audit log one page, or one per day, or as many as halving the day takes.
+// group, and for the audit log one page, or one per day, or as many as halving the day
+// takes; and the last seven days of it for who was active.
 func minimum(s *site, hidden int) int64 {
 	truth := s.sim.Truth()
 	calls := pages(len(truth.Spaces)+hidden, 250) + pages(len(truth.Groups), 200) + pages(len(truth.Users), 250) + 3
@@ -39,7 +40,8 @@ func minimum(s *site, hidden int) int64 {
 	for _, a := range truth.Assignments {
 		calls += pages(len(a), 250)
 	}
-	calls++ // the audit log of all days in one page
+	calls += halvings(truth.Audit, s.clock.Now().AddDate(0, 0, -7).UnixMilli(), s.clock.Now().UnixMilli()-1) // who was active
+	calls++                                                                                                  // the audit log of all days in one page
 	first := s.clock.Now().AddDate(0, 0, -30).Truncate(24 * time.Hour)
 	if halvings(truth.Audit, first.UnixMilli(), s.clock.Now().UnixMilli()-1) == 1 {
 		return calls + unarchived(truth)

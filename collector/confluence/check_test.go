@@ -30,22 +30,22 @@ func TestCheck(t *testing.T) {
 	want := map[string]schemas.CoverageState{
 		"spaces": ok, "space_permissions": ok, "security_configuration.system_info": ok, "security_configuration.audit_retention": ok,
 		"security_configuration.space_role_mode": ok, "groups": ok, "group_members": ok, "users": ok, "external_collaborators": ok,
-		"data_policies": ok, "classification_levels": ok, "audit_events": ok,
+		"data_policies": ok, "classification_levels": ok, "audit_events": ok, "user_activity": ok,
 		// The site's spaces have no roles.
 		"space_roles": shut, "space_role_assignments": shut,
 		// Other credentials open these.
 		"site_permissions": shut, "security_configuration.site_configuration": shut, "security_configuration.public_links": shut,
 		"security_configuration.admin_key": shut, "security_configuration.organization": shut, "public_link_spaces": shut, "public_links": shut,
-		"installed_apps.connect": shut, "installed_apps.forge": shut, "subscriptions": shut, "user_activity": shut,
+		"installed_apps.connect": shut, "installed_apps.forge": shut, "subscriptions": shut,
 	}
 	if diff := cmp.Diff(want, states(src.Check(t.Context()))); diff != "" {
 		t.Errorf("all scopes (-want +got):\n%s", diff)
 	}
-	if n := src.Stats().Calls; n != 11 {
+	if n := src.Stats().Calls; n != 12 {
 		t.Errorf("%d calls", n)
 	}
 	s.sim.DenyAudit(true)
-	want["security_configuration.audit_retention"], want["audit_events"] = forbidden, forbidden
+	want["security_configuration.audit_retention"], want["audit_events"], want["user_activity"] = forbidden, forbidden, forbidden
 	list := s.source().Check(t.Context())
 	if diff := cmp.Diff(want, states(list)); diff != "" {
 		t.Errorf("no administrator (-want +got):\n%s", diff)

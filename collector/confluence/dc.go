@@ -31,6 +31,7 @@ func dataCenterFetches() []fetch {
 		{datasets.InstalledApps.Name, schemas.DataCenter, schemas.APIApps, (*visit).readDataCenterApps},
 		{datasets.Subscriptions.Name, schemas.DataCenter, schemas.APILicense, (*visit).readDataCenterLicence},
 		{datasets.AuditEvents.Name, schemas.DataCenter, schemas.APIRest, (*visit).readDataCenterAudit},
+		{datasets.UserActivities.Name, schemas.DataCenter, schemas.APIRest, (*visit).readDataCenterActivity},
 	}
 }
 

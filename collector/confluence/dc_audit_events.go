@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sitedrift/sitedrift/schemas"
 	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
@@ -146,7 +147,7 @@ func (s *visit) readDataCenterAudit(ctx context.Context, day string, yield yield
 		until = end
 	}
 	seen := map[string]int64{}
-	return s.dataCenterAuditWindow(ctx, from.UnixMilli(), until.UnixMilli()-1, func(events []dcAuditWire) error {
+	return s.dataCenterAuditWindow(ctx, datasets.AuditEvents.Dataset, from.UnixMilli(), until.UnixMilli()-1, func(events []dcAuditWire) error {
 		rows := make([]datasets.AuditEvent, len(events))
 		for i := range events {
 			rows[i] = normalizeDataCenterAudit(&events[i])
@@ -159,13 +160,13 @@ func (s *visit) readDataCenterAudit(ctx context.Context, day string, yield yield
 
 // dataCenterAuditWindow reads the events from first to last, in milliseconds, both
 // included.
-func (s *visit) dataCenterAuditWindow(ctx context.Context, first, last int64, emit func([]dcAuditWire) error) error {
+func (s *visit) dataCenterAuditWindow(ctx context.Context, table *schemas.Dataset, first, last int64, emit func([]dcAuditWire) error) error {
 	if first > last {
 		return nil
 	}
-	page, err := s.dataCenterAuditPage(ctx, first, last, "")
+	page, err := s.dataCenterAuditPage(ctx, table, first, last, "")
 	if err == nil && page.more && len(page.events) == 0 { // nothing, and more of it: once more
-		page, err = s.dataCenterAuditPage(ctx, first, last, "")
+		page, err = s.dataCenterAuditPage(ctx, table, first, last, "")
 	}
 	if err != nil {
 		return err
@@ -177,10 +178,10 @@ func (s *visit) dataCenterAuditWindow(ctx context.Context, first, last int64, em
 		return inCircles("GET " + pathAuditDC)
 	case first < last:
 		middle := first + (last-first)/2
-		if err := s.dataCenterAuditWindow(ctx, first, middle, emit); err != nil {
+		if err := s.dataCenterAuditWindow(ctx, table, first, middle, emit); err != nil {
 			return err
 		}
-		return s.dataCenterAuditWindow(ctx, middle+1, last, emit)
+		return s.dataCenterAuditWindow(ctx, table, middle+1, last, emit)
 	}
 	// A millisecond with more events than fit into a page.
 	met := map[string]bool{}
@@ -193,7 +194,7 @@ func (s *visit) dataCenterAuditWindow(ctx context.Context, first, last int64, em
 			return inCircles("GET " + pathAuditDC)
 		}
 		met[cursor] = true
-		if page, err = s.dataCenterAuditPage(ctx, first, last, cursor); err != nil {
+		if page, err = s.dataCenterAuditPage(ctx, table, first, last, cursor); err != nil {
 			return err
 		}
 	}
@@ -203,7 +204,7 @@ func (s *visit) dataCenterAuditWindow(ctx context.Context, first, last int64, em
 // dataCenterAuditPage asks for a page. Whether the site counts the ends of a window
 // in is not documented, so that it is asked for a millisecond more on either side;
 // events beyond that say that the answer is not to the question.
-func (s *visit) dataCenterAuditPage(ctx context.Context, first, last int64, cursor string) (page dcAuditPage, err error) {
+func (s *visit) dataCenterAuditPage(ctx context.Context, table *schemas.Dataset, first, last int64, cursor string) (page dcAuditPage, err error) {
 	query := url.Values{"from": {isoMillis(first - 1)}, "to": {isoMillis(last + 1)}, "limit": {strconv.Itoa(s.limit(pageAuditDC))}}
 	if cursor != "" {
 		query.Set("pageCursor", cursor)
@@ -221,7 +222,7 @@ func (s *visit) dataCenterAuditPage(ctx context.Context, first, last int64, curs
 		return nil
 	})
 	if err != nil {
-		return page, s.readError(datasets.AuditEvents.Dataset, "", err)
+		return page, s.readError(table, "", err)
 	}
 	return page, nil
 }

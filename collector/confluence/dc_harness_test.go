@@ -259,6 +259,18 @@ func truthOfCenter(dc *confluencetest.DataCenter) map[string]map[string][]row {
 		r["occurrence"] = strconv.Itoa(seen[content])
 		put(datasets.AuditEvents.Dataset, e.At.UTC().Format(time.DateOnly), r)
 	}
+	newest := map[string]confluencetest.DCAuditRecord{}
+	for _, e := range t.Audit {
+		if e.At.After(newest[e.AuthorKey].At) {
+			newest[e.AuthorKey] = e
+		}
+	}
+	put(datasets.UserActivities.Dataset, "")
+	for key, e := range newest {
+		if _, there := users[key]; there {
+			put(datasets.UserActivities.Dataset, "", activityRow(key, e.AuthorName, e.At))
+		}
+	}
 	return out
 }
 
@@ -325,7 +337,7 @@ func auditRow(e confluencetest.DCAuditRecord) row {
 func (c *center) prepare(s *confluence.Source, table *schemas.Dataset) {
 	c.t.Helper()
 	for _, d := range dataCenterTables() {
-		if d.Name == table.Parent {
+		if d.Name == table.Parent || slices.Contains(table.Needs, d.Name) && d.Parent == "" {
 			if r := read(c.t, s, d, schemas.Whole); r.err != nil {
 				c.t.Fatalf("%s: %v", d.Name, r.err)
 			}

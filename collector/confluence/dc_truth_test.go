@@ -50,7 +50,7 @@ func TestDataCenterTruth(t *testing.T) {
 						if diff := cmp.Diff(inOrder(want[table.Name][p]), inOrder(r.rows)); diff != "" && len(want[table.Name][p])+len(r.rows) > 0 {
 							t.Errorf("%s %q (-want +got):\n%s", table.Name, p, diff)
 						}
-						if len(r.unknown) > 0 {
+						if table != datasets.UserActivities.Dataset && len(r.unknown) > 0 {
 							t.Errorf("%s %q: unknown rows: %v", table.Name, p, r.unknown)
 						}
 					}

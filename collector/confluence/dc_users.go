@@ -29,6 +29,7 @@ func (s *visit) readDataCenterUsers(ctx context.Context, _ string, yield yielder
 		rows := make([]datasets.User, len(items))
 		for i := range items {
 			rows[i] = normalizeDataCenterUser(&items[i])
+			s.know(rows[i].AccountID)
 		}
 		return yieldPage(yield, datasets.Users, rows, nil)
 	})

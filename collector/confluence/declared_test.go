@@ -150,7 +150,7 @@ func declaredSites(t *testing.T) map[string]*site {
 		Name: "wide", Spaces: 320, PermissionsPerSpace: 2, Exact: true, HiddenSpaces: 20, Groups: 220, Users: 240, Guests: 110, MembersPerGroup: 2,
 		PublicLinks: 55, Apps: 110, Edition: "enterprise", RoleMode: "ROLES_TRANSITION",
 	})
-	wide.organization()
+	wide.organizationOf(1100) // on one day, and the one before
 	wide.sim.SetUnlicensedAccess()
 	wide.sim.SetPublicLinks("OFF")
 	wide.sim.ChangeSecurity(func(c *confluencetest.SecurityConfiguration) {

@@ -59,6 +59,8 @@ func targets() []target {
 	}
 	seats := admin("subscriptions of an organization", datasets.Subscriptions.Dataset, "/workspaces", whole, settings{})
 	seats.onePage = true
+	events := admin("events of an organization", datasets.AuditEvents.Dataset, "/events", section("2026-03-02"), settings{})
+	events.cut = 50
 	persons := graph("persons with site permissions", datasets.SitePermissions.Dataset, "sitePermissions.confluencePersons", byGraph, whole, settings{Users: 15, Guests: 12})
 	persons.behind = true
 	return []target{
@@ -91,6 +93,10 @@ func targets() []target {
 		graph("switch of public links", datasets.SecurityConfiguration.Dataset, "publicLinkSiteStatus", oneGraph, section(datasets.SectionPublicLinkSwitch), settings{}),
 		admin("policies of an organization", datasets.SecurityConfiguration.Dataset, "/policies", section(datasets.SectionOrganization), settings{}),
 		admin("domains of an organization", datasets.SecurityConfiguration.Dataset, "/domains", section(datasets.SectionOrganization), settings{}),
+		{name: "user_activity by the audit log", table: datasets.UserActivities.Dataset, endpoint: "GET /wiki/rest/api/audit", kind: byWindow, cut: 50, partition: whole, site: settings{AuditEvents: 30, Users: 4}},
+		admin("users of an organization", datasets.Users.Dataset, "/users/search", whole, settings{Users: 20}),
+		admin("guests of an organization", datasets.ExternalCollaborators.Dataset, "/users/search", whole, settings{Users: 24, Guests: 18}),
+		events,
 		admin("user_activity", datasets.UserActivities.Dataset, "/users/search", whole, settings{Users: 20}),
 		seats,
 	}
@@ -165,7 +171,7 @@ func (x target) prepare(t *testing.T, s *site, src *confluence.Source) {
 		src.Resume(x.table, "")
 	case datasets.GroupMembers.Name:
 		first = append(first, datasets.Groups.Dataset)
-	case datasets.Users.Name, datasets.ExternalCollaborators.Name:
+	case datasets.Users.Name, datasets.ExternalCollaborators.Name, datasets.UserActivities.Name:
 		if x.api != "" {
 			break
 		}
@@ -223,7 +229,7 @@ func faultCases() []faultCase {
 	}
 	// The last page has no link; and a listing whose pages hold two items overlaps
 	// by all of them.
-	noLink := map[string]string{"space_roles": complete, "space_role_assignments": complete, "subscriptions of an organization": complete, "user_activity": complete}
+	noLink := map[string]string{"space_roles": complete, "space_role_assignments": complete, "subscriptions of an organization": complete, "user_activity": complete, "users of an organization": complete, "guests of an organization": complete}
 	circles := map[string]string{"policies of an organization": failed, "domains of an organization": failed}
 	graphs := func(listing, document string) map[kind]string {
 		return map[kind]string{byGraph: listing, oneGraph: document}
@@ -259,7 +265,7 @@ func faultCases() []faultCase {
 			special: map[string]string{
 				"groups": partial, // the site counts them
 				// These are never empty.
-				"connect apps": failed, "groups with site permissions": failed, "subscriptions of an organization": forbidden, "user_activity": forbidden,
+				"connect apps": failed, "groups with site permissions": failed, "subscriptions of an organization": forbidden, "user_activity": forbidden, "users of an organization": forbidden,
 			},
 		},
 		{name: "empty last page once", fault: f{Kind: confluencetest.FaultEmptyPage, Page: 2}, want: paged(complete, complete, complete, complete)},

@@ -24,6 +24,8 @@ func fetches() []fetch {
 		{tableGroups, schemas.Cloud, schemas.APIRest, (*visit).readGroups},
 		{tableGroupMembers, schemas.Cloud, schemas.APIRest, (*visit).readGroupMembers},
 		{tableUsers, schemas.Cloud, schemas.APIRest, (*visit).readUsers},
+		{tableUsers, schemas.Cloud, schemas.APIAdmin, (*visit).readOrganizationUsers},
+		{tableExternalCollaborators, schemas.Cloud, schemas.APIAdmin, (*visit).readOrganizationGuests},
 		{tableExternalCollaborators, schemas.Cloud, schemas.APIGraphQL, (*visit).listExternalCollaborators},
 		{tableExternalCollaborators, schemas.Cloud, schemas.APIRest, (*visit).readExternalCollaborators},
 		{datasets.SpaceRoles.Name, schemas.Cloud, schemas.APIRest, (*visit).readSpaceRoles},
@@ -40,7 +42,9 @@ func fetches() []fetch {
 		{datasets.Subscriptions.Name, schemas.Cloud, schemas.APIAdmin, (*visit).readOrganizationSeats},
 		{datasets.Subscriptions.Name, schemas.Cloud, schemas.APILicense, (*visit).readLicenceSeats},
 		{datasets.AuditEvents.Name, schemas.Cloud, schemas.APIRest, (*visit).readAuditEvents},
+		{datasets.AuditEvents.Name, schemas.Cloud, schemas.APIAdmin, (*visit).readOrganizationEvents},
 		{datasets.UserActivities.Name, schemas.Cloud, schemas.APIAdmin, (*visit).readUserActivity},
+		{datasets.UserActivities.Name, schemas.Cloud, schemas.APIRest, (*visit).readAuditActivity},
 	}
 }
 

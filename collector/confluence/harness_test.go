@@ -101,9 +101,12 @@ func (s *site) grant(scopes []string) {
 }
 
 // organization is the one that the site belongs to.
-func (s *site) organization() *confluencetest.Organization {
+func (s *site) organization() *confluencetest.Organization { return s.organizationOf(40) }
+
+// organizationOf is one with so many events in its log.
+func (s *site) organizationOf(events int) *confluencetest.Organization {
 	if s.org == nil {
-		s.org = s.srv.AddOrganization(confluencetest.OrganizationSettings{Name: "Acme", Sites: []string{s.sim.Name()}, Domains: 5, Policies: 7, OtherUsers: 3})
+		s.org = s.srv.AddOrganization(confluencetest.OrganizationSettings{Name: "Acme", Sites: []string{s.sim.Name()}, Domains: 5, Policies: 7, OtherUsers: 3, Events: events})
 	}
 	return s.org
 }

@@ -125,6 +125,20 @@ func (s *visit) organization(ctx context.Context) (string, error) {
 	return url.PathEscape(ids[0]), nil
 }
 
+// ownOrganization is the organization of the key, which must have users on the
+// site: what another one tells is not about the tenant.
+func (s *visit) ownOrganization(ctx context.Context) (string, error) {
+	org, err := s.organization(ctx)
+	if err != nil || s.peek {
+		return org, err
+	}
+	users, err := s.countUsers(ctx, org, siteARI(s.site))
+	if err == nil && users == 0 {
+		err = s.otherOrganization("GET " + pathCount(org) + ": the organization of the key has no user on this site")
+	}
+	return org, err
+}
+
 // policyWire is an organization's policy.
 type policyWire struct {
 	ID         ident `json:"id"`
@@ -151,7 +165,7 @@ type domainWire struct {
 // inherits.
 func (s *visit) readOrganizationSettings(ctx context.Context, section string, yield yielder) error {
 	table := datasets.SecurityConfiguration
-	org, err := s.organization(ctx)
+	org, err := s.ownOrganization(ctx)
 	if err != nil {
 		return s.readError(table.Dataset, section, err)
 	}

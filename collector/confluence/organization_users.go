@@ -1,7 +1,9 @@
 package confluence
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"sort"
@@ -98,12 +100,14 @@ func (s *visit) otherOrganization(evidence string) error {
 	}
 }
 
+func pathCount(org string) string { return "/v2/orgs/" + org + "/directories/-/users/count" }
+
 // countUsers counts the users of a product.
 func (s *visit) countUsers(ctx context.Context, org, resource string) (int64, error) {
 	var w struct {
 		Count *int64 `json:"count"`
 	}
-	path := "/v2/orgs/" + org + "/directories/-/users/count"
+	path := pathCount(org)
 	if err := s.getOne(ctx, path, url.Values{"resourceIds": {resource}, "roleIds": {"atlassian/user"}}, &w); err != nil {
 		return 0, err
 	}
@@ -116,7 +120,10 @@ func (s *visit) countUsers(ctx context.Context, org, resource string) (int64, er
 // accountWire is a user of an organization.
 type accountWire struct {
 	AccountID     ident   `json:"accountId"`
+	AccountType   *string `json:"accountType"`
+	AccountStatus *string `json:"accountStatus"`
 	Name          *string `json:"name"`
+	Email         *string `json:"email"`
 	ProductAccess []struct {
 		Key        *string `json:"key"`
 		ID         ident   `json:"id"`
@@ -124,8 +131,26 @@ type accountWire struct {
 	} `json:"productAccess"`
 }
 
-// readUserActivity reads when accounts used products last: a hundred accounts a
-// call, where asking for each would take one call per account.
+func pathAccounts(org string) string { return "/v2/orgs/" + org + "/directories/-/users/search" }
+
+// siteAccounts walks the accounts that hold a role on the site, a hundred a call;
+// filter has further conditions.
+func (s *visit) siteAccounts(ctx context.Context, org string, filter map[string]any, emit func([]accountWire) error) error {
+	return adminPages(http.MethodPost, pathAccounts(org), func(w *accountWire) ident { return w.AccountID }, func(cursor string, into *adminPage[accountWire]) error {
+		body := map[string]any{"limit": s.limit(pageAdmin), "resourceIds": []string{siteARI(s.site)}}
+		maps.Copy(body, filter)
+		if cursor != "" {
+			body["cursor"] = cursor
+		}
+		return s.post(ctx, pathAccounts(org), body, func(a answer) error { return decode(a.body, into) })
+	}, s.peek, func(list []accountWire) error {
+		s.spend(weightIdentity, len(list))
+		return emit(list)
+	})
+}
+
+// readUserActivity reads when accounts used products last, where asking for each
+// would take one call per account.
 func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) error {
 	table := datasets.UserActivities
 	org, err := s.organization(ctx)
@@ -134,14 +159,7 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 	}
 	var bad lacking
 	users := 0
-	path := "/v2/orgs/" + org + "/directories/-/users/search"
-	err = adminPages(http.MethodPost, path, func(w *accountWire) ident { return w.AccountID }, func(cursor string, into *adminPage[accountWire]) error {
-		body := map[string]any{"limit": s.limit(pageAdmin), "expand": []string{"productAccess"}, "resourceIds": []string{siteARI(s.site)}}
-		if cursor != "" {
-			body["cursor"] = cursor
-		}
-		return s.post(ctx, path, body, func(a answer) error { return decode(a.body, into) })
-	}, s.peek, func(list []accountWire) error {
+	err = s.siteAccounts(ctx, org, map[string]any{"expand": []string{"productAccess"}}, func(list []accountWire) error {
 		users += len(list)
 		var rows, unknown []datasets.UserActivity
 		for _, w := range list {
@@ -162,16 +180,72 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 				rows = append(rows, row)
 			}
 		}
-		s.spend(weightIdentity, len(list))
 		return yieldPage(yield, table, rows, unknown)
 	})
 	if err != nil {
 		return s.readError(table.Dataset, "", err)
 	}
 	if users == 0 && !s.peek {
-		return s.otherOrganization("POST " + path + ": the organization of the key has no user on this site")
+		return s.otherOrganization("POST " + pathAccounts(org) + ": the organization of the key has no user on this site")
 	}
-	return bad.err("POST " + path)
+	return bad.err("POST " + pathAccounts(org))
+}
+
+// readOrganizationUsers reads the accounts that hold a role on the site.
+func (s *visit) readOrganizationUsers(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.Users
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	users := 0
+	err = s.siteAccounts(ctx, org, nil, func(list []accountWire) error {
+		users += len(list)
+		rows := make([]datasets.User, len(list))
+		for i, w := range list {
+			rows[i] = datasets.User{
+				AccountID: string(w.AccountID), AccountType: firstText(w.AccountType), AccountStatus: cmp.Or(firstText(w.AccountStatus), "unknown"),
+				DisplayName: optional(w.Name), Email: optional(w.Email),
+			}
+		}
+		return yieldPage(yield, table, rows, nil)
+	})
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	if users == 0 && !s.peek {
+		return s.otherOrganization("POST " + pathAccounts(org) + ": the organization of the key has no user on this site")
+	}
+	return nil
+}
+
+// readOrganizationGuests reads the accounts that are guests of the site.
+func (s *visit) readOrganizationGuests(ctx context.Context, _ string, yield yielder) error {
+	table := datasets.ExternalCollaborators
+	org, err := s.organization(ctx)
+	if err != nil {
+		return s.readError(table.Dataset, "", err)
+	}
+	guests := 0
+	err = s.siteAccounts(ctx, org, map[string]any{"roleIds": []string{"atlassian/guest"}}, func(list []accountWire) error {
+		guests += len(list)
+		rows := make([]datasets.ExternalCollaborator, len(list))
+		for i, w := range list {
+			rows[i] = datasets.ExternalCollaborator{AccountID: string(w.AccountID), AccountStatus: firstText(w.AccountStatus), DisplayName: optional(w.Name), Email: optional(w.Email)}
+		}
+		return yieldPage(yield, table, rows, nil)
+	})
+	users := int64(guests)
+	if err == nil && guests == 0 && !s.peek { // is it a site of this organization at all?
+		users, err = s.countUsers(ctx, org, siteARI(s.site))
+	}
+	switch {
+	case err != nil:
+		return s.readError(table.Dataset, "", err)
+	case users == 0 && !s.peek:
+		return s.otherOrganization("POST " + pathAccounts(org) + ": the organization of the key has no user on this site")
+	}
+	return nil
 }
 
 // parseActivity also takes a day without a time.

@@ -22,9 +22,11 @@ const (
 // what looking them up has told. Source.mu guards the first part; the lookup has
 // a lock of its own, because it is held while the site is asked.
 type people struct {
-	guests map[string]flag  // by account id: the best that member records said
-	groups map[string]error // by group: how the reading of its members ended
-	lookup lookup
+	guests  map[string]flag  // by account id: the best that member records said
+	groups  map[string]error // by group: how the reading of its members ended
+	listed  bool             // all accounts were listed at once (Data Center) ...
+	listErr error            // ... and how that ended
+	lookup  lookup
 }
 
 func (p *people) reset() {
@@ -34,6 +36,13 @@ func (p *people) reset() {
 // add notes a member. Of several records the one that knows most counts.
 func (p *people) add(account string, guest flag) {
 	p.guests[account] = max(p.guests[account], guest)
+}
+
+// know notes an account of which nothing says whether it is a guest.
+func (s *Source) know(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.people.add(account, 0)
 }
 
 func (p *people) ended(group string, err error) { p.groups[group] = err }
@@ -97,6 +106,23 @@ func (s *Source) membership() (blocking, partial error) {
 		state = stateOf(cause)
 	}
 	return &collector.ReadError{State: state, Evidence: why, Unlock: unlockOf(cause), Err: cause}, nil
+}
+
+// listing says whether the accounts that were listed at once are all there are, as
+// membership does.
+func (s *Source) listing() (blocking, partial error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch err := s.people.listErr; {
+	case !s.people.listed:
+		return &collector.ReadError{State: schemas.CoverageFailed, Evidence: "the users were not read in this run"}, nil
+	case err == nil:
+		return nil, nil
+	case len(s.people.guests) > 0:
+		return nil, &collector.ReadError{State: schemas.CoveragePartial, Evidence: "the users were not read completely: " + evidenceOf(err), Unlock: unlockOf(err)}
+	default:
+		return &collector.ReadError{State: stateOf(err), Evidence: "the users were not read: " + evidenceOf(err), Unlock: unlockOf(err), Err: err}, nil
+	}
 }
 
 // accounts are the ids of all known accounts, sorted.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -99,6 +100,7 @@ func truthBy(s *site) map[string]truth {
 	out[schemas.APILicense].put(datasets.Subscriptions.Dataset, "", seats)
 	if s.org != nil {
 		out[schemas.APIAdmin].organization(s.org.Truth(), s.sim.CloudID())
+		out[schemas.APIAdmin].events(s.org.Truth().Events, s.clock.Now().Add(-30*24*time.Hour), s.clock.Now())
 	}
 	return out
 }
@@ -169,6 +171,27 @@ func (t truth) configuration(c confluencetest.SecurityConfiguration) {
 	number("max_rss_items", c.MaxRSSItems)
 }
 
+// events puts the events of an organization before until, by day from the day of
+// since on.
+func (t truth) events(events []confluencetest.OrganizationEvent, since, until time.Time) {
+	t.audit(nil, since, until) // the days
+	times := map[string]int{}
+	for _, e := range events {
+		day := e.At.UTC().Format(time.DateOnly)
+		if day < since.UTC().Format(time.DateOnly) || !e.At.Before(until) {
+			continue
+		}
+		text, objects := e.ActorName+": "+e.Action, `[{"type":"product","name":`+js(e.Product)+`}]`
+		sum := contentHash(e.At.UnixMilli(), "organization", e.Action, text, e.ActorID, e.ActorName, "", e.IP, e.ObjectType, e.ObjectName, "", objects)
+		times[sum]++
+		t.put(datasets.AuditEvents.Dataset, day, row{
+			"content_hash": js(sum), "occurrence": strconv.Itoa(times[sum]), "at": stamp(e.At), "author_id": orNull(e.ActorID), "author_name": orNull(e.ActorName), "author_type": "null",
+			"remote_address": orNull(e.IP), "category": js("organization"), "summary": js(e.Action), "description": js(text), "by_system_admin": "null",
+			"affected_type": orNull(e.ObjectType), "affected_name": orNull(e.ObjectName), "changed_values": "null", "associated_objects": js(objects),
+		})
+	}
+}
+
 // organization puts what a key of the organization reads about one of its sites.
 func (t truth) organization(org confluencetest.OrganizationTruth, cloudID string) {
 	for _, p := range org.Policies {
@@ -186,6 +209,15 @@ func (t truth) organization(org confluencetest.OrganizationTruth, cloudID string
 		}
 		if slices.Contains(u.Roles[site], "atlassian/user") {
 			used++
+		}
+		t.put(datasets.Users.Dataset, "", row{
+			"account_id": js(u.AccountID), "account_type": js(u.AccountType), "account_status": js(u.AccountStatus), "display_name": orNull(u.Name), "email": orNull(u.Email),
+			"public_name": "null", "time_zone": "null", "personal_space_id": "null", "is_external": "null",
+		})
+		if slices.Contains(u.Roles[site], "atlassian/guest") {
+			t.put(datasets.ExternalCollaborators.Dataset, "", row{
+				"account_id": js(u.AccountID), "account_status": js(u.AccountStatus), "display_name": orNull(u.Name), "email": orNull(u.Email), "space_ids": "[]", "spaces_known": "false",
+			})
 		}
 		for _, a := range u.Access {
 			if strings.HasSuffix(a.ID, "site/"+cloudID) {

@@ -47,12 +47,13 @@ type Source struct {
 	lists  map[string]*parents // by dataset whose entities are partitions of others
 	people people
 	// undefined are optional fields that the GraphQL gateway disowned, by question.
-	undefined  map[string]map[string]bool
-	roles      roleNames
-	audit      auditState
-	auditAhead auditAhead
-	noRoles    error   // why the site has no space roles
-	roleMode   *string // as the site told in this run
+	undefined   map[string]map[string]bool
+	roles       roleNames
+	audit       auditState
+	auditAhead  auditAhead
+	eventsAhead eventsAhead
+	noRoles     error   // why the site has no space roles
+	roleMode    *string // as the site told in this run
 }
 
 // parents are the entities of a listing that are partitions of other datasets.
@@ -204,8 +205,11 @@ func (s *Source) remember(table *schemas.Dataset, partition string, err error) {
 	if list := s.lists[table.Name]; list != nil {
 		list.read, list.err = true, err
 	}
-	if table.Name == tableGroupMembers {
+	switch {
+	case table.Name == tableGroupMembers:
 		s.people.ended(partition, err)
+	case table.Name == tableUsers && s.deployment == schemas.DataCenter:
+		s.people.listed, s.people.listErr = true, err
 	}
 }
 

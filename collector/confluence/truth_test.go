@@ -173,7 +173,24 @@ func truthOf(s *site) truth {
 		}
 	}
 	out.audit(t.Audit, s.clock.Now().Add(-30*24*time.Hour), s.clock.Now())
+	newest := map[string]confluencetest.AuditRecord{}
+	for _, a := range t.Audit {
+		if !a.At.Before(s.clock.Now().Add(-7*24*time.Hour)) && a.At.Before(s.clock.Now()) && a.At.After(newest[a.AuthorID].At) {
+			newest[a.AuthorID] = a
+		}
+	}
+	out.put(datasets.UserActivities.Dataset, "")
+	for id := range users {
+		if a, active := newest[id]; active {
+			out.put(datasets.UserActivities.Dataset, "", activityRow(id, a.AuthorName, a.At))
+		}
+	}
 	return out
+}
+
+// activityRow is what the audit log tells of the last use by an account.
+func activityRow(id, name string, at time.Time) row {
+	return row{"account_id": js(id), "product": js("confluence"), "display_name": orNull(name), "last_active_at": stamp(at), "source": js("audit")}
 }
 
 // audit puts the records before until, by day from the day of since on.
@@ -282,7 +299,7 @@ func TestReadsTheTruth(t *testing.T) {
 						continue
 					}
 					compare(t, table, p, rows, r)
-					if table != datasets.ExternalCollaborators.Dataset && len(r.unknown) > 0 {
+					if table != datasets.ExternalCollaborators.Dataset && table != datasets.UserActivities.Dataset && len(r.unknown) > 0 {
 						t.Errorf("%s %q: unknown rows: %v", table.Name, p, r.unknown)
 					}
 				}

@@ -49,6 +49,12 @@ var AuditEvents = schemas.Declare(schemas.Table[AuditEvent]{
 	EntityName: []string{"summary"},
 	Sources: slices.Concat(
 		cloud(schemas.Access{PageSize: 1000, Calls: []string{"GET /wiki/rest/api/audit"}, Cost: "per day, its records/1000"}, readAudit),
+		[]schemas.Access{{
+			Deployment: schemas.Cloud, Credential: schemas.CredentialAdminKey, API: schemas.APIAdmin, PageSize: 500, Cost: "3, and per day its events/500",
+			Calls:  []string{"GET /v1/orgs", "GET /v2/orgs/{id}/directories/-/users/count", "GET /v1/orgs/{id}/events"},
+			Scopes: [][]string{{"read:directories:admin"}, {"read:events:admin"}},
+			Note:   "Events of the whole organization, its other sites' too; the organization answers ten such questions a minute.",
+		}},
 		dataCenter(schemas.Access{PageSize: 1000, Calls: []string{"GET /rest/auditing/1.0/events"}, Cost: "per day, its records/1000", Note: "Category and summary in the server's language; the description is a JSON array of the method and further attributes, as objects with name and value."}, "ADMIN"),
 	),
 	Examples: []schemas.Example{

@@ -77,6 +77,15 @@ func appsOnly(list []schemas.Access) []schemas.Access {
 	})
 }
 
+// directory is access to the users of the organization (Atlassian, "Organizations
+// REST API").
+func directory(cost, note string) schemas.Access {
+	return schemas.Access{
+		Deployment: schemas.Cloud, Credential: schemas.CredentialAdminKey, API: schemas.APIAdmin, PageSize: 100, Cost: cost, Note: note,
+		Calls: []string{"GET /v1/orgs", "POST /v2/orgs/{id}/directories/-/users/search"}, Scopes: [][]string{{"read:directories:admin"}},
+	}
+}
+
 // dataCenter is access to a Data Center site: with a personal access token, or
 // with an OAuth grant, of which reference pages say that some endpoints refuse it.
 func dataCenter(a schemas.Access, scope string) []schemas.Access {

@@ -35,7 +35,7 @@ var ExternalCollaborators = schemas.Declare(schemas.Table[ExternalCollaborator]{
 	}, firstParty), cloud(schemas.Access{
 		PageSize: 250, Calls: []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"}, Cost: "none beside users",
 		Note: "From the flags in the same answers that users is read from.",
-	}, readGroups, readUser)),
+	}, readGroups, readUser), []schemas.Access{directory("E/100", "Accounts with the role of a guest on the site; not the spaces that they reach.")}),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Why: "new external collaborator"},
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"space_ids"}, Why: "an external collaborator reaches other spaces"},

@@ -72,7 +72,8 @@ var SecurityConfiguration = schemas.Declare(schemas.Table[Setting]{
 			classic(schemas.Access{Section: SectionAdminKey, API: schemas.APIRest, Calls: []string{"GET /wiki/api/v2/admin-key"}, Note: "An admin key lets an administrator pass all restrictions for a while."}),
 			{
 				Section: SectionOrganization, Deployment: schemas.Cloud, Credential: schemas.CredentialAdminKey, API: schemas.APIAdmin,
-				Calls: []string{"GET /v1/orgs", "GET /v1/orgs/{id}/policies", "GET /v1/orgs/{id}/domains"}, Scopes: [][]string{{"read:policies:admin"}, {"read:domains:admin"}}, Cost: "3",
+				Calls:  []string{"GET /v1/orgs", "GET /v2/orgs/{id}/directories/-/users/count", "GET /v1/orgs/{id}/policies", "GET /v1/orgs/{id}/domains"},
+				Scopes: [][]string{{"read:directories:admin"}, {"read:policies:admin"}, {"read:domains:admin"}}, Cost: "4",
 			},
 		},
 	),

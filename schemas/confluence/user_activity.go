@@ -1,6 +1,7 @@
 package confluence
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sitedrift/sitedrift/schemas"
@@ -14,25 +15,28 @@ type UserActivity struct {
 	Source             string
 }
 
+const fromAudit = "Derived: the newest record of the last seven days by each user. An account without one keeps the time that was found before."
+
 // UserActivities tell when accounts used a product last.
 var UserActivities = schemas.Declare(schemas.Table[UserActivity]{
 	Name: "user_activity", Version: 1, Group: schemas.GroupInventory,
-	Doc:   "When each account used each product last, as the organization tells: viewing a page counts, up to a day late.",
+	Doc: "When each account used each product last. source says who tells: the organization, to which viewing a page counts, up to a day late; " +
+		"or, without a key of the organization, the newest record of the audit log, which knows who changed something and nothing of who only read.",
 	Grain: "tenant, account, product",
+	Needs: []string{"users"},
 	Columns: []schemas.Column[UserActivity]{
 		schemas.String("account_id", "Account.", func(r *UserActivity) string { return r.AccountID }).Key().Personal(),
 		schemas.String("product", "Product, such as confluence.", func(r *UserActivity) string { return r.Product }).Key(),
 		schemas.NullString("display_name", "Name when the row was written; null when hidden.", func(r *UserActivity) *string { return r.Name }).Context().Personal(),
 		schemas.NullTime("last_active_at", "Last use; null: never used, or not known.", func(r *UserActivity) time.Time { return r.LastActiveAt }),
-		schemas.Enum("source", "organization: the product's own records.", func(r *UserActivity) string { return r.Source }),
+		schemas.Enum("source", "organization: the product's own records; audit: derived from the audit log.", func(r *UserActivity) string { return r.Source }),
 	},
 	EntityName: []string{"display_name", "account_id", "product"},
-	Sources: []schemas.Access{{
-		Deployment: schemas.Cloud, Credential: schemas.CredentialAdminKey, API: schemas.APIAdmin, PageSize: 100,
-		Calls:  []string{"GET /v1/orgs", "POST /v2/orgs/{id}/directories/-/users/search"},
-		Scopes: [][]string{{"read:directories:admin"}}, Cost: "U/100",
-		Note: "With the expansion productAccess, so that one call tells of a hundred accounts.",
-	}},
+	Sources: slices.Concat(
+		[]schemas.Access{directory("U/100", "With the expansion productAccess, so that one call tells of a hundred accounts.")},
+		cloud(schemas.Access{PageSize: 1000, Calls: []string{"GET /wiki/rest/api/audit"}, Cost: "the records of 7 days/1000", Note: fromAudit}, readAudit),
+		dataCenter(schemas.Access{PageSize: 1000, Calls: []string{"GET /rest/auditing/1.0/events"}, Cost: "the records of 7 days/1000", Note: fromAudit}, "ADMIN"),
+	),
 	Severities: []schemas.Severity{
 		{Level: schemas.LevelInfo, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"last_active_at"}, Why: "somebody used the product"},
 	},

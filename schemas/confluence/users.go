@@ -37,6 +37,7 @@ var Users = schemas.Declare(schemas.Table[User]{
 			PageSize: 250, Calls: []string{"GET /wiki/rest/api/group/{id}/membersByGroupId", "POST /wiki/api/v2/users-bulk"}, Cost: "U/250",
 			Note: "The members of all groups, then their details 250 at a time.",
 		}, readGroups, readUser),
+		[]schemas.Access{directory("U/100", "Accounts that hold a role on the site, in a group or not; without time zone, personal space and the mark of guests.")},
 		dataCenter(schemas.Access{PageSize: 200, Calls: []string{"GET /rest/api/user/list"}, Cost: "U/200", Note: "Confluence 8.4 or newer."}, "ADMIN"),
 	),
 	Severities: []schemas.Severity{
