@@ -38,7 +38,7 @@ func (w *demoWitness) checkCoverage(t *testing.T) {
 	}
 	for _, r := range unseen {
 		switch tenant, parts, what, state, evidence, unlock := r[0], r[1], r[2], r[3], r[4], r[5]; {
-		case tenant == "globex" && what == "audit_events, security_configuration audit_retention" && state == "forbidden" &&
+		case tenant == "globex" && what == "audit_events, security_configuration audit_retention, user_activity" && state == "forbidden" &&
 			strings.Contains(unlock, "read:audit-log:confluence") && strings.Contains(evidence, "read:audit-log:confluence"):
 		case tenant == "initech" && parts == strconv.Itoa(len(tables())) && state == "forbidden" && strings.Contains(evidence, "the grant is dead") && unlock == "sitedrift connect --tenant initech":
 		default:
@@ -68,7 +68,7 @@ func (w *demoWitness) stateOf(s *story, d *schemas.Dataset) (state, absent strin
 		return "not_exposed", "1"
 	case !reached:
 		return "not_exposed", "0"
-	case s.tenant == "globex" && d.Name == "audit_events":
+	case s.tenant == "globex" && (d.Name == "audit_events" || d.Name == "user_activity"):
 		return "forbidden", "0"
 	case s.site != nil && d.Name == "security_configuration": // nobody has every credential
 		return "partial", "0"
