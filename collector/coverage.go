@@ -9,8 +9,9 @@ import (
 )
 
 // report compares what could be seen with what could be seen before, and
-// returns the coverage rows to write: those whose state changed, and no other.
-// Each such change after the first is an event too.
+// returns the coverage rows to write: those whose state changed, and at an epoch's
+// start those that are read in another way. Each change of a state after the first
+// is an event too.
 func (d *reading) report(held bool) (rows []schemas.Coverage, events []schemas.Change) {
 	now := map[string]*ReadError{}
 	if !d.table.Append { // its partitions are days, and too many to tell of each
@@ -28,19 +29,32 @@ func (d *reading) report(held bool) (rows []schemas.Coverage, events []schemas.C
 			Tenant: d.run.tenant.ID, Dataset: d.table.Name, Partition: p, State: schemas.CoverageComplete,
 			LastCompleteAt: d.run.started, RunID: d.run.attempt.RunID, Seq: d.run.attempt.Seq,
 		}
-		if e := now[p]; e != nil {
+		if e := now[p]; e == nil {
+			c.Evidence = d.via(p)
+		} else {
 			c.State, c.Evidence, c.Unlock, c.LastCompleteAt = e.State, e.Evidence, e.Unlock, d.notBefore(p)
 		}
 		before, known := d.prior[p]
-		if known && before.State == c.State {
+		if known && before.State == c.State && (!d.epochStart || before.Evidence == c.Evidence) {
 			continue
 		}
 		rows = append(rows, c)
-		if known {
+		if known && before.State != c.State {
 			events = append(events, d.coverageChange(before, c))
 		}
 	}
 	return rows, events
+}
+
+// via tells how a dataset, or a section of it, was read.
+func (d *reading) via(partition string) string {
+	if (partition == schemas.Whole) == (len(d.table.Sections) > 0) {
+		return "" // the parts of one that has sections say so, the partitions of others do not
+	}
+	if way := d.run.source.Via(d.table, partition); way != "" {
+		return "read by " + way
+	}
+	return ""
 }
 
 func (d *reading) coverageChange(before, now schemas.Coverage) schemas.Change {

@@ -51,6 +51,7 @@ func (s scripted) Resume(*schemas.Dataset, string)      {}
 func (s scripted) Cursor(*schemas.Dataset) string       { return "" }
 func (s scripted) Reach(*schemas.Dataset) error         { return nil }
 func (s scripted) Partitions(*schemas.Dataset) []string { return []string{"s1", "s2"} }
+func (s scripted) Via(*schemas.Dataset, string) string  { return "" }
 func (s scripted) Witness(context.Context, *schemas.Dataset, string) error {
 	return nil
 }

@@ -33,7 +33,7 @@ func TestFirstRunIsABaseline(t *testing.T) {
 	w.equalsTruth(schemas.GroupPosture, schemas.GroupInventory)
 	w.want("SELECT dataset, change, count() FROM sitedrift.changes WHERE tenant_id = $T GROUP BY ALL ORDER BY dataset",
 		"classification_levels baseline 1", "data_policies baseline 1", "external_collaborators baseline 1", "group_members baseline 1", "groups baseline 1", "security_configuration baseline 1",
-		"space_permissions baseline 1", "spaces baseline 1", "users baseline 1")
+		"space_permissions baseline 1", "spaces baseline 1", "user_activity baseline 1", "users baseline 1")
 	w.want("SELECT DISTINCT change FROM sitedrift.space_permissions_history WHERE tenant_id = $T", "baseline")
 	w.want("SELECT setting, value FROM sitedrift.security_configuration WHERE tenant_id = $T AND setting IN ('audit_retention', 'space_role_mode') ORDER BY setting",
 		"audit_retention 1 YEARS", "space_role_mode PRE_ROLES")

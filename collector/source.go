@@ -20,6 +20,9 @@ type Source interface {
 	// dataset declares. Two readings under different fingerprints are not
 	// compared as if they were one.
 	Fingerprint(table *schemas.Dataset) string
+	// Via names the source that the run takes for the dataset or for a section of
+	// it, such as "rest with 3lo"; empty when none is open.
+	Via(table *schemas.Dataset, section string) string
 	// Reach is nil when at least a part of the dataset can be asked for with what
 	// the run knows by now; else a *ReadError, and no part of it is read.
 	Reach(table *schemas.Dataset) error

@@ -44,6 +44,7 @@ func (s shelf) Reach(*schemas.Dataset) error                            { return
 func (s shelf) Resume(*schemas.Dataset, string)                         {}
 func (s shelf) Cursor(*schemas.Dataset) string                          { return "" }
 func (s shelf) Partitions(*schemas.Dataset) []string                    { return nil }
+func (s shelf) Via(*schemas.Dataset, string) string                     { return "" }
 func (s shelf) Witness(context.Context, *schemas.Dataset, string) error { return nil }
 func (s shelf) Read(_ context.Context, _ *schemas.Dataset, _ string, yield func(collector.Page) error) error {
 	return yield(collector.Page{Rows: s.table.Page(s.rows)})

@@ -59,6 +59,22 @@ type Access struct {
 	Note   string
 }
 
+// String names the interface and the kind of credential, such as "graphql with
+// api_token (unscoped)".
+func (a Access) String() string {
+	text := a.API + " with " + a.Credential
+	if !Scoped(a.Credential) {
+		text += " (unscoped)"
+	}
+	return text
+}
+
+// Scoped reports whether a kind of credential knows scopes. One that does not may
+// do all that its account may.
+func Scoped(credential string) bool {
+	return credential != CredentialAPIToken && credential != CredentialDCToken
+}
+
 // Scopes lists the OAuth scopes to ask for to read the dataset with the kind of
 // credential: the first alternative of each that is needed. Those of sources
 // that are closed are not asked for: the vendor grants them to nobody.

@@ -178,7 +178,7 @@ var (
 			Enum("dataset", "Dataset.", func(c *Coverage) string { return c.Dataset }),
 			String("partition_id", "Part of the dataset; empty stands for the dataset as a whole.", func(c *Coverage) string { return c.Partition }),
 			Enum("state", "complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.", func(c *Coverage) string { return string(c.State) }),
-			String("evidence", "What the site answered.", func(c *Coverage) string { return c.Evidence }),
+			String("evidence", "What the site answered; of what was read completely, by which interface and kind of credential.", func(c *Coverage) string { return c.Evidence }),
 			String("unlock", "What would make it readable.", func(c *Coverage) string { return c.Unlock }),
 			NullTime("last_complete_at", "Start of the last complete read before this state.", func(c *Coverage) time.Time { return c.LastCompleteAt }),
 			Time("observed_at", "When the state was seen first.", func(c *Coverage) time.Time { return c.ObservedAt }),

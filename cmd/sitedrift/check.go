@@ -121,7 +121,7 @@ func (res checked) print(out io.Writer) error {
 				}
 			}
 			if f.Taken && f.State == string(schemas.CoverageComplete) {
-				by = f.API + " with " + f.Credential
+				by = schemas.Access{API: f.API, Credential: f.Credential}.String()
 			}
 		}
 		fmt.Fprintln(w, strings.Join(append(append([]string{name}, states...), by), "\t"))

@@ -52,7 +52,7 @@ func (a *app) credentialsOf(ctx context.Context, tenant string) ([]credInfo, err
 func (a *app) showCredential(c collector.Credential) credInfo {
 	info := credInfo{
 		Kind: c.Kind, State: string(c.State), Reason: c.StateReason, Account: c.AccountID, Scopes: some(c.Scopes), ConsentedAt: c.ConsentedAt,
-		Unscoped: !scoped(c.Kind),
+		Unscoped: !schemas.Scoped(c.Kind),
 	}
 	left, soon := oauth.Countdown(c, a.out.now())
 	rotates := c.Kind == schemas.Credential3LO || c.Kind == schemas.CredentialDCOAuth

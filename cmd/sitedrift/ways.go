@@ -108,7 +108,7 @@ func connectCommand(tenant, kind string) string {
 // host that takes this kind of credential, so that no token ever goes elsewhere.
 func (a *app) way(ctx context.Context, t collector.Tenant, c collector.Credential) (confluence.Way, error) {
 	w := confluence.Way{Kind: c.Kind, Principal: principal(c), Scopes: c.Scopes}
-	if !scoped(c.Kind) {
+	if !schemas.Scoped(c.Kind) {
 		w.Scopes = nil
 	}
 	again := connectCommand(t.ID, c.Kind)
@@ -166,16 +166,6 @@ func (a *app) client(t collector.Tenant, c collector.Credential, base string, ac
 		o.Budget = a.budget
 	}
 	return httpx.New(o)
-}
-
-// scoped reports whether a kind of credential knows scopes.
-func scoped(kind string) bool {
-	switch kind {
-	case schemas.CredentialAPIToken, schemas.CredentialDCToken:
-		return false
-	default:
-		return true
-	}
 }
 
 // principal is who granted, or whose token it is. Where that is not known, each

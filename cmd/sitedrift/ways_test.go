@@ -116,6 +116,8 @@ func TestCredentialsComeAndGo(t *testing.T) {
 	w.sync(time.Hour)
 	w.want("SELECT dataset, state FROM tiles WHERE tenant_id = 'acme' AND dataset IN ('site_permissions', 'public_link_spaces', 'external_collaborators', 'subscriptions') ORDER BY dataset",
 		"external_collaborators complete", "public_link_spaces complete", "site_permissions complete", "subscriptions complete")
+	const how = "SELECT dataset, evidence FROM coverage WHERE tenant_id = 'acme' AND dataset IN ('external_collaborators', 'spaces') ORDER BY dataset"
+	w.want(how, "external_collaborators read by graphql with api_token (unscoped)", "spaces read by rest with 3lo")
 	posture := w.site.Posture()
 	w.want("SELECT count() FROM external_collaborators WHERE tenant_id = 'acme' AND spaces_known", strconv.Itoa(len(posture.Guests)))
 	w.sync(time.Hour)
@@ -124,6 +126,7 @@ func TestCredentialsComeAndGo(t *testing.T) {
 	}
 	w.sync(time.Hour)
 	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "not_exposed")
+	w.want(how, "external_collaborators read by rest with 3lo", "spaces read by rest with 3lo")
 	w.want("SELECT change, count() FROM changes WHERE tenant_id = 'acme' AND change NOT IN ('baseline', 'coverage') GROUP BY change")
 	// external_collaborators and security_configuration changed their source twice.
 	w.want("SELECT dataset, count() FROM changes WHERE tenant_id = 'acme' AND change = 'baseline' AND partition_id = '' AND JSONExtractString(after, 'reason') != 'first run' GROUP BY dataset ORDER BY dataset",

@@ -121,7 +121,7 @@ func (c cell) read(t *testing.T, s *site) map[string]reading {
 	if err := src.Reach(table); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := src.Via(table, c.Section), c.API+" with "+c.Credential; got != want {
+	if got, want := src.Via(table, c.Section), c.Access.String(); got != want {
 		t.Errorf("it is read via %q, want %q", got, want)
 	}
 	if table.Append {

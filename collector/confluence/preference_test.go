@@ -84,7 +84,7 @@ func TestPreference(t *testing.T) {
 			for _, p := range parts() {
 				got[p.name()], want[p.name()] = src.Via(p.table, p.section), ""
 				if a := p.first(opened, func(kind string) bool { return kind != lost }); a != nil {
-					want[p.name()] = a.API + " with " + a.Credential
+					want[p.name()] = a.String()
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -33,7 +33,7 @@ func (s *Source) Probe(ctx context.Context, due func(dataset, section, credentia
 				return found
 			}
 			e.Open = err == nil || stateOf(err) == schemas.CoveragePartial
-			e.Evidence = a.API + " with " + a.Credential + ": answers"
+			e.Evidence = a.String() + ": answers"
 			if err != nil {
 				e.Evidence = evidenceOf(err)
 				if stateOf(err) == schemas.CoverageFailed {

@@ -182,11 +182,18 @@ func (s *Source) addCredential(kinds []string) string {
 	if len(kinds) == 0 {
 		return ""
 	}
+	kinds = slices.Clone(kinds)
 	slices.SortStableFunc(kinds, func(a, b string) int {
 		order := schemas.Credentials(s.deployment)
 		return slices.Index(order, a) - slices.Index(order, b)
 	})
-	return "add a credential of the kind " + strings.Join(slices.Compact(kinds), " or ") + " (" + s.connect(kinds[0]) + ")"
+	connect := s.connect(kinds[0])
+	for i, kind := range kinds {
+		if !schemas.Scoped(kind) {
+			kinds[i] += ", which is unscoped,"
+		}
+	}
+	return strings.TrimSuffix("add a credential of the kind "+strings.Join(slices.Compact(kinds), " or "), ",") + " (" + connect + ")"
 }
 
 func describe(table *schemas.Dataset, section string) string {
@@ -245,12 +252,12 @@ func (s *Source) Fingerprint(table *schemas.Dataset) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Via names the source that the run takes for a dataset or section, such as
-// "graphql with api_token"; empty when none is open.
+// Via names the source that the run takes for a dataset or section; see
+// collector.Source.
 func (s *Source) Via(table *schemas.Dataset, section string) string {
 	v, err := s.visit(table, section)
 	if err != nil {
 		return ""
 	}
-	return v.access.API + " with " + v.access.Credential
+	return v.access.String()
 }

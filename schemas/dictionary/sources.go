@@ -14,7 +14,7 @@ func sources(datasets []*schemas.Dataset) string {
 	b.WriteString(generated + "# What each credential opens\n\n" +
 		"The number is the place in the order of preference: of the credentials that a tenant has, a run takes the lowest. " +
 		"`(n)` stands for a source that the vendor keeps closed today; it is tried once a week, and used as soon as it opens. " +
-		"A dash: this credential cannot open it.\n")
+		"A dash: this credential cannot open it. `api_token` and `dc_pat` are **unscoped**: they may do all that their account may. Atlassian advises vendors that host apps against asking customers for classic tokens, so they are stored only where a customer chose to.\n")
 	for _, deployment := range []string{schemas.Cloud, schemas.DataCenter} {
 		kinds := schemas.Credentials(deployment)
 		fmt.Fprintf(&b, "\n## %s\n\n", map[string]string{schemas.Cloud: "Cloud", schemas.DataCenter: "Data Center"}[deployment])
