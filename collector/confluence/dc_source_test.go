@@ -117,7 +117,7 @@ func TestDataCenterScopes(t *testing.T) {
 	if e := refusals(readCenter(t, both)); len(e) > 0 {
 		t.Errorf("with a token beside the grant: %v", e)
 	}
-	if by := both.Via(datasets.Users.Dataset, ""); by != "rest with dc_pat" {
+	if by := both.Via(datasets.Users.Dataset, ""); by != "rest with dc_pat (unscoped)" {
 		t.Errorf("users by %s", by)
 	}
 	if by := both.Via(datasets.Spaces.Dataset, ""); by != "rest with dc_oauth" {

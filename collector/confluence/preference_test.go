@@ -206,7 +206,7 @@ func TestRefusedWays(t *testing.T) {
 	}
 	for n := range order {
 		src := s.source(with(refuse(schemas.CoverageForbidden, order[:n]...)...))
-		if got, want := src.Via(table, ""), "rest with "+order[n]; got != want {
+		if got, want := src.Via(table, ""), (schemas.Access{API: schemas.APIRest, Credential: order[n]}).String(); got != want {
 			t.Errorf("%v are dead: %q, want %q", order[:n], got, want)
 		}
 		if r := read(t, src, table, ""); r.err != nil || len(r.rows) == 0 {
