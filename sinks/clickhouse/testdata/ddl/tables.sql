@@ -88,7 +88,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`coverage_log`
     `dataset` LowCardinality(String) COMMENT 'Dataset.',
     `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole.' CODEC(ZSTD(1)),
     `state` LowCardinality(String) COMMENT 'complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.',
-    `evidence` String COMMENT 'What the site answered.' CODEC(ZSTD(1)),
+    `evidence` String COMMENT 'What the site answered; of what was read completely, by which interface and kind of credential.' CODEC(ZSTD(1)),
     `unlock` String COMMENT 'What would make it readable.' CODEC(ZSTD(1)),
     `last_complete_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Start of the last complete read before this state.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'When the state was seen first.',

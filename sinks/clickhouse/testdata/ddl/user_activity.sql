@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`user_activity_versions`
     `product` String COMMENT 'Product, such as confluence.' CODEC(ZSTD(1)),
     `display_name` Nullable(String) COMMENT 'Name when the row was written; null when hidden.' CODEC(ZSTD(1)),
     `last_active_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Last use; null: never used, or not known.',
-    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records.',
+    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records; audit: derived from the audit log.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version; the same for all rows of a run.',
     `run_id` UUID COMMENT 'Run that wrote the version.'
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`user_activity_versions`
 ENGINE = MergeTree
 ORDER BY (tenant_id, partition_id, key_hash, seq)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000
-COMMENT 'Every version of user_activity, also of runs that were never published: read the views. When each account used each product last, as the organization tells: viewing a page counts, up to a day late.';
+COMMENT 'Every version of user_activity, also of runs that were never published: read the views. When each account used each product last. source says who tells: the organization, to which viewing a page counts, up to a day late; or, without a key of the organization, the newest record of the audit log, which knows who changed something and nothing of who only read.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`user_activity`
 (
@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`user_activity`
     `product` String COMMENT 'Product, such as confluence.',
     `display_name` Nullable(String) COMMENT 'Name when the row was written; null when hidden.',
     `last_active_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Last use; null: never used, or not known.',
-    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records.',
+    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records; audit: derived from the audit log.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -48,7 +48,7 @@ INNER JOIN (SELECT * FROM `sitedrift`.`user_activity_versions`) AS v ON v.tenant
 WHERE v.seq <= h.committed_seq AND NOT has(h.void, v.seq)
 GROUP BY v.tenant_id, v.partition_id, v.key_hash
 HAVING argMax(v.op, v.seq) NOT IN ('removed', 'out_of_view')
-COMMENT 'When each account used each product last, as the organization tells: viewing a page counts, up to a day late.';
+COMMENT 'When each account used each product last. source says who tells: the organization, to which viewing a page counts, up to a day late; or, without a key of the organization, the newest record of the audit log, which knows who changed something and nothing of who only read.';
 
 CREATE OR REPLACE VIEW `sitedrift`.`user_activity_at`
 (
@@ -57,7 +57,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`user_activity_at`
     `product` String COMMENT 'Product, such as confluence.',
     `display_name` Nullable(String) COMMENT 'Name when the row was written; null when hidden.',
     `last_active_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Last use; null: never used, or not known.',
-    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records.',
+    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records; audit: derived from the audit log.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
@@ -86,7 +86,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`user_activity_history`
     `product` String COMMENT 'Product, such as confluence.',
     `display_name` Nullable(String) COMMENT 'Name when the row was written; null when hidden.',
     `last_active_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Last use; null: never used, or not known.',
-    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records.',
+    `source` LowCardinality(String) COMMENT 'organization: the product\'s own records; audit: derived from the audit log.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.',
