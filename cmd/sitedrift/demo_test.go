@@ -55,7 +55,7 @@ func TestDemo(t *testing.T) {
 // demoDir is where the data of a demo goes, as the command chooses it.
 func demoDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch(), "sitedrift-test-")
+	dir, err := os.MkdirTemp(scratch(), "sitedrift-test-") //nolint:usetesting // the data of a demo lies in memory where there is enough
 	if err != nil {
 		t.Fatal(err)
 	}

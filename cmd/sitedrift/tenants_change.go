@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/state"
@@ -49,15 +48,13 @@ func (c tenantsAddCmd) Run(e *env) error {
 
 // asYAML is a list of one tenant, so that it passes the rules of any list.
 func asYAML(t map[string]string) []byte {
-	text := "tenants:\n- "
-	var textSb52 strings.Builder
+	text := []byte("tenants:\n- ")
 	for _, key := range []string{"id", "site", "name", "deployment", "cloud_id"} {
 		if t[key] != "" {
-			textSb52.WriteString(fmt.Sprintf("%s: %q\n  ", key, t[key]))
+			text = fmt.Appendf(text, "%s: %q\n  ", key, t[key])
 		}
 	}
-	text += textSb52.String()
-	return []byte(text)
+	return text
 }
 
 func (c tenantsImportCmd) Run(e *env) error {

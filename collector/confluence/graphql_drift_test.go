@@ -22,11 +22,11 @@ func keys(table *schemas.Dataset, rows ...[]row) []string {
 	var list []string
 	for _, some := range rows {
 		for _, r := range some {
-			key := ""
+			var key []string
 			for _, k := range table.KeyColumns() {
-				key += r[table.Columns[k].Name] + " "
+				key = append(key, r[table.Columns[k].Name])
 			}
-			list = append(list, key)
+			list = append(list, strings.Join(key, " "))
 		}
 	}
 	slices.Sort(list)

@@ -141,7 +141,7 @@ func truthOf(s *site) truth {
 		users[u.AccountID] = u
 		external := "null"
 		if u.External != nil {
-			external = fmt.Sprint(*u.External)
+			external = strconv.FormatBool(*u.External)
 		}
 		out.put(datasets.Users.Dataset, "", row{
 			"account_id": js(u.AccountID), "account_type": js(u.AccountType), "account_status": js(u.AccountStatus),

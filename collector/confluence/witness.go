@@ -2,6 +2,7 @@ package confluence
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/httpx"
@@ -35,7 +36,7 @@ func (s *Source) Witness(ctx context.Context, table *schemas.Dataset, partition 
 		return nil
 	}
 	err = v.readError(table, "", err)
-	if r, ok := err.(*collector.ReadError); ok && httpx.ClassOf(err) == httpx.ClassNotFound {
+	if r, ok := errors.AsType[*collector.ReadError](err); ok && httpx.ClassOf(err) == httpx.ClassNotFound {
 		r.State, r.Unlock = schemas.CoverageGone, ""
 	}
 	if table.Name == tableGroupMembers {
