@@ -10,10 +10,7 @@ import (
 // TestReadsAtOnce begins more reads than there are connections, so that some of
 // them have to open one.
 func TestReadsAtOnce(t *testing.T) {
-	w := connect(t, nil)
-	if _, err := w.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w := open(t, nil)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
