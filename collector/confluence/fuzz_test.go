@@ -160,8 +160,12 @@ func FuzzAdminPages(f *testing.F) {
 			}
 		}
 		var domains adminPage[domainWire]
-		if decode(body, &domains) == nil {
-			_ = checkData(domains.Data, func(w *domainWire) ident { return w.ID })
+		if decode(body, &domains) == nil && checkData(domains.Data, func(w *domainWire) ident { return w.ID }) == nil {
+			for _, d := range domains.Data {
+				if d.ID == "" {
+					t.Error("a domain without its id")
+				}
+			}
 		}
 		var workspaces adminPage[workspaceWire]
 		if decode(body, &workspaces) == nil && checkData(workspaces.Data, func(w *workspaceWire) ident { return w.ID }) == nil && workspaces.Data == nil {
