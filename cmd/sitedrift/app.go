@@ -45,12 +45,12 @@ type outside struct {
 	sleep  func(ctx context.Context, d time.Duration) error // nil: a timer
 	trace  func(point string)
 	vault  *vault.Vault  // nil: from the key file
-	gather time.Duration // for how long rows of quiet runs are gathered
+	gather time.Duration // for how long rows of quiet runs are gathered; somebody may be waiting for one of the runs
 	engine []string      // runs the engine's child; nil: this executable
 }
 
 func realWorld() outside {
-	return outside{now: time.Now, trace: failpoints(), gather: time.Second}
+	return outside{now: time.Now, trace: failpoints(), gather: 200 * time.Millisecond}
 }
 
 // app is the parts of sitedrift, joined.

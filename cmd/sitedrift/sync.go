@@ -176,7 +176,7 @@ func (a *app) takeJob(ctx context.Context, tenant, group string, names []string)
 			return job, err
 		}
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			return job, context.Cause(ctx)
 		}
