@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,8 +34,9 @@ type daemon struct {
 	world *killWorld
 	cmd   *exec.Cmd
 	log   *lockedBuffer
-	ended chan struct{} // closed when the process is gone
-	armed string        // creating this file arms the fail point
+	ended chan struct{}  // closed when the process is gone
+	armed string         // creating this file arms the fail point
+	asked sync.WaitGroup // what trigger asked for
 }
 
 // lockedBuffer is a buffer that is written and read at the same time.
@@ -92,14 +92,23 @@ func (d *daemon) arm(t *testing.T) {
 // kill ends the process without a chance to do anything.
 func (d *daemon) kill() { _ = d.cmd.Process.Kill() }
 
-// await waits for the end of the process, which must be by SIGKILL.
+// await asks for runs of everything until the process has ended, which must be
+// by SIGKILL. Not every run comes to refresh a token.
 func (d *daemon) await(t *testing.T) {
 	t.Helper()
-	select {
-	case <-d.ended:
-	case <-time.After(patience):
-		t.Fatalf("the daemon was to be killed and lives on:\n%s", d.tail())
+	for deadline := time.Now().Add(patience); ; {
+		select {
+		case <-d.ended:
+		case <-time.After(time.Second):
+			if time.Now().After(deadline) {
+				t.Fatalf("the daemon was to be killed and lives on:\n%s", d.tail())
+			}
+			d.trigger(t)
+			continue
+		}
+		break
 	}
+	d.asked.Wait()
 	if status, ok := d.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("the daemon ended with %v, not by SIGKILL:\n%s", d.cmd.ProcessState, d.tail())
 	}
@@ -172,16 +181,17 @@ func (d *daemon) ask(ctx context.Context, operation string, params any, onEvent 
 // answers do not count: the process is about to be killed.
 func (d *daemon) trigger(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	var asked sync.WaitGroup
-	for _, s := range d.world.sites {
-		for _, group := range killGroups() {
-			asked.Go(func() {
-				_, _ = d.ask(ctx, "sync", syncParams{Tenant: s.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
+	for _, group := range killGroups() {
+		d.asked.Go(func() {
+			_, err := d.ask(t.Context(), "sync", syncParams{Tenant: d.world.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error {
+				d.world.cutOff.Store(group, true)
+				return nil
 			})
-		}
+			if err == nil {
+				d.world.cutOff.Delete(group)
+			}
+		})
 	}
-	t.Cleanup(func() { cancel(); asked.Wait() })
 }
 
 func datasetsOf(group string) (names []string) {
@@ -282,33 +292,63 @@ func (d *daemon) shown(ctx context.Context, suffix string) (killRows, error) {
 	return all.sorted(), nil
 }
 
-// until waits until the views show what is wanted. They are asked when each group
-// was run once more, and again after each run, as the daemon's log tells: asking
-// costs the engine more than a run.
-func (d *daemon) until(t *testing.T, want killRows) {
+// shows lets every group be run once more, as soon as the daemon listens, and
+// then expects the views to show what is wanted.
+func (d *daemon) shows(t *testing.T, want killRows) {
 	t.Helper()
-	var got killRows
+	d.listens(t)
+	d.sync(t, slices.DeleteFunc(killGroups(), d.tookUp)...)
+	got, err := d.shown(t.Context(), "")
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Fatalf("the views do not show the truth: %v (-want +got):\n%s\n%s", err, diff, d.stacks())
+	}
+}
+
+// tookUp waits for the end of a run that the daemon before was killed in: it is
+// run again without anybody asking. It may have ended just before the kill.
+func (d *daemon) tookUp(group string) bool {
+	if _, cut := d.world.cutOff.LoadAndDelete(group); !cut {
+		return false
+	}
+	ended := regexp.MustCompile(`"msg":"run ended",[^\n]*"group":"` + group + `"`)
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if ended.MatchString(d.log.String()) {
+			return true
+		}
+	}
+	return false
+}
+
+// listens waits until the daemon answers.
+func (d *daemon) listens(t *testing.T) {
+	t.Helper()
 	err := errNoDaemon
-	asked := 0
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); errors.Is(err, errNoDaemon) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-d.ended:
 			t.Fatalf("the daemon ended by itself: %v\n%s", d.cmd.ProcessState, d.tail())
 		default:
-		}
-		news := strings.Count(d.log.String(), `"msg":"run ended"`)
-		if news < len(d.world.sites)*len(killGroups()) || news == asked {
-			continue
-		}
-		if got, err = d.shown(t.Context(), ""); err == nil && maps.EqualFunc(want, got, slices.Equal) {
-			return
-		}
-		if !errors.Is(err, errNoDaemon) {
-			asked = news
+			_, err = d.ask(t.Context(), "tenants", tenantsParams{}, nil)
 		}
 	}
-	log := d.stacks()
-	t.Fatalf("the views do not come to show the truth: %v\n%s\n%s", err, cmp.Diff(want, got), log)
+	if err != nil {
+		t.Fatalf("the daemon does not listen: %v\n%s", err, d.stacks())
+	}
+}
+
+// sync lets groups be run once more: a run for a person comes after the one
+// under way, if there is one.
+func (d *daemon) sync(t *testing.T, groups ...string) {
+	t.Helper()
+	var asked sync.WaitGroup
+	for _, group := range groups {
+		asked.Go(func() {
+			if _, err := d.ask(t.Context(), "sync", syncParams{Tenant: d.world.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil }); err != nil {
+				t.Errorf("%v\n%s", err, d.tail())
+			}
+		})
+	}
+	asked.Wait()
 }
 
 // stacks ends a daemon that does not do what it should, and returns the end of
@@ -323,32 +363,21 @@ func (d *daemon) stacks() string {
 // quiesce lets no more runs be started by schedules and waits for those under way.
 func (d *daemon) quiesce(t *testing.T) {
 	t.Helper()
-	var asked sync.WaitGroup
-	for _, s := range d.world.sites {
-		if _, err := d.ask(t.Context(), "pause", pauseParams{s.tenant, true}, nil); err != nil {
-			t.Fatal(err)
-		}
-		// A run for a person comes after the one under way, and is not held up.
-		asked.Go(func() {
-			if _, err := d.ask(t.Context(), "sync", syncParams{Tenant: s.tenant, Datasets: each(killTables(), func(d *schemas.Dataset) string { return d.Name })}, func(json.RawMessage) error { return nil }); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	asked.Wait()
+	d.pause(t, true)
+	d.sync(t, killGroups()...)
 }
 
 // resume takes quiesce back, as soon as the daemon listens.
 func (d *daemon) resume(t *testing.T) {
 	t.Helper()
-	for _, s := range d.world.sites {
-		err := errNoDaemon
-		for deadline := time.Now().Add(patience); errors.Is(err, errNoDaemon) && time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
-			_, err = d.ask(t.Context(), "pause", pauseParams{s.tenant, false}, nil)
-		}
-		if err != nil {
-			t.Fatalf("%v\n%s", err, d.tail())
-		}
+	d.listens(t)
+	d.pause(t, false)
+}
+
+func (d *daemon) pause(t *testing.T, paused bool) {
+	t.Helper()
+	if _, err := d.ask(t.Context(), "pause", pauseParams{d.world.tenant, paused}, nil); err != nil {
+		t.Fatalf("%v\n%s", err, d.tail())
 	}
 }
 

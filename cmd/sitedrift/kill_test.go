@@ -92,7 +92,7 @@ func TestKills(t *testing.T) {
 	check := func(d *daemon, i int) {
 		t.Helper()
 		want := w.truth()
-		d.until(t, want)
+		d.shows(t, want)
 		past = append(past, moment{time.Now(), want})
 		versions := d.history(t)
 		checkHistory(t, versions, want)
@@ -122,7 +122,9 @@ func TestKills(t *testing.T) {
 		}
 		if !k.quiet {
 			step++
-			w.change(t, step)
+			if err := w.change(step); err != nil {
+				t.Fatalf("step %d: %v", step, err)
+			}
 		}
 		d.arm(t)
 		d.trigger(t)
@@ -164,20 +166,15 @@ func TestKills(t *testing.T) {
 // left where no head shows them.
 func (w *killWorld) look(t *testing.T) map[string]int {
 	t.Helper()
-	all := map[string]int{}
-	for line := range bytes.Lines(w.command(t, "--json", "query", strings.Join(hiddenSQL(), "\nUNION ALL\n"))) {
-		var r struct {
-			Tab    string `json:"tab"`
-			Tenant string `json:"tenant"`
-			N      int    `json:"n"`
-			Rows   int    `json:"rows_"`
-		}
+	var stored []storedRow
+	for line := range bytes.Lines(w.command(t, "--json", "query", strings.Join(storedSQL(), "\nUNION ALL\n"))) {
+		var r storedRow
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		all[fmt.Sprintf("%s %s %d", r.Tab, r.Tenant, r.N)] = r.Rows
+		stored = append(stored, r)
 	}
-	return all
+	return hiddenRows(stored)
 }
 
 // summary prints what was done, and checks that it was enough.
@@ -207,12 +204,8 @@ func summary(t *testing.T, plan []killing, abandoned int, took time.Duration, w 
 	}
 	fmt.Fprintf(&b, "%-48s %5d %14d %10d\n", "together", total.kills, total.above, total.rows)
 	stats := w.provider.ProviderStats()
-	points := int64(0)
-	for _, s := range w.sites {
-		points += s.site.PointsUsed()
-	}
 	t.Logf("%d kills in %.1f s, %d runs cut off, %d points used, %d token rotations of which %d repeated a token inside the leeway, %d grants lost\n%s",
-		total.kills, took.Seconds(), abandoned, points, stats.Rotations, stats.LeewayReuses, stats.FamiliesKilled, b.String())
+		total.kills, took.Seconds(), abandoned, w.site.PointsUsed(), stats.Rotations, stats.LeewayReuses, stats.FamiliesKilled, b.String())
 	if total.kills != 50 || random != 20 {
 		t.Errorf("%d kills, %d of them at random; expected 50 and 20", total.kills, random)
 	}
