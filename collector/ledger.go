@@ -31,6 +31,7 @@ type Attempt struct {
 	StartedAt     time.Time
 	Heads         map[string]Head // by dataset asked for, as of the begin (Seq 0: never decided); Void has every undecided number below Seq of the attempt
 	Abandoned     []Abandoned     // earlier attempts that never ended; reported until an attempt after them decides or ends
+	Quarantined   bool            // the earlier attempts closed the group: this one tells of it, and ends
 
 	// Untouched is set by the run before Decide or End: datasets of which it
 	// sent no row to the warehouse, not even in a call that failed. For every
@@ -77,7 +78,9 @@ type Hold struct {
 type Ledger interface {
 	// Begin numbers a new attempt and fences every earlier one of the tenant
 	// and group. Attempts that are above a dataset's committed number and
-	// never decided go to its void list.
+	// never decided go to its void list. When QuarantineAfter attempts in a row
+	// never ended, the attempt is marked Quarantined and the last one: a
+	// QuarantineError until Release.
 	Begin(ctx context.Context, b Begin) (*Attempt, error)
 	// Decide commits the given heads in one transaction and ends the attempt.
 	// A head whose Seq is the attempt's moves the dataset to it; Projected false
@@ -110,4 +113,13 @@ type Ledger interface {
 	// Approve lets the next run of a tenant pass the brake for its held
 	// datasets, and returns how many holds that were.
 	Approve(ctx context.Context, tenant string) (int, error)
+
+	// Deaths counts the attempts of a group in a row that never ended.
+	Deaths(ctx context.Context, tenant, group string) (int, error)
+	// Quarantines lists the quarantined groups of a tenant; of all tenants when
+	// it is empty.
+	Quarantines(ctx context.Context, tenant string) ([]Quarantine, error)
+	// Release lets the groups of a tenant be run again, forgives their deaths,
+	// and returns how many groups that were.
+	Release(ctx context.Context, tenant string) (int, error)
 }

@@ -39,6 +39,7 @@ type Runner struct {
 	SpoolDir    string
 	SpoolMemory int64    // bytes of delta that a run keeps in memory
 	Glances     *Glances // nil: every run reads the warehouse
+	Suspects    *Suspects
 	Now         func() time.Time
 	Log         *zap.Logger
 
@@ -83,6 +84,11 @@ func (r *Runner) Run(ctx context.Context, req Request) (schemas.Run, error) {
 	if err != nil {
 		return schemas.Run{}, err
 	}
+	free, err := r.Suspects.alone(ctx, r.Ledger, req.Tenant.ID, req.Group)
+	if err != nil {
+		return schemas.Run{}, err
+	}
+	defer free()
 	id, err := uuid.NewV7()
 	if err != nil {
 		return schemas.Run{}, fmt.Errorf("make a run id: %w", err)
@@ -149,6 +155,9 @@ func (x *run) run(ctx context.Context) (result schemas.Run, err error) {
 	defer recoverAs(&err)
 	if err := x.repair(ctx); err != nil {
 		return x.fail(ctx, err)
+	}
+	if x.attempt.Quarantined {
+		return x.closed(ctx)
 	}
 	var heads []schemas.Head
 	for _, h := range x.attempt.Heads {
@@ -278,6 +287,8 @@ func (x *run) log(row schemas.Run, err error) {
 	switch {
 	case err != nil:
 		x.Log.Error("run failed", append(fields, zap.Error(err))...)
+	case row.Outcome == schemas.OutcomeQuarantined:
+		x.Log.Error("run ended", append(fields, zap.String("reason", row.Error))...)
 	case row.Outcome == schemas.OutcomeHeld, row.Outcome == schemas.OutcomeMismatch, row.Error != "":
 		x.Log.Warn("run ended", append(fields, zap.String("reason", row.Error))...)
 	default:

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/sitedrift/sitedrift/collector/schedule"
@@ -112,9 +113,15 @@ func (s *Scheduler) work(ctx context.Context, job Job, progress func(Progress)) 
 		log.Warn("another process has taken over the work")
 		return run, err
 	}
-	failures := 0
-	if err != nil {
+	failures, closed := 0, (*QuarantineError)(nil)
+	switch {
+	case errors.As(err, &closed):
+		log.Warn("the run was not begun", zap.Error(err))
+	case err != nil:
 		failures = job.Failures + 1
+		if run.RunID == uuid.Nil {
+			log.Error("the run was not begun", zap.Error(err))
+		}
 	}
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()

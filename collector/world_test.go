@@ -157,7 +157,7 @@ func newBareWorld(t *testing.T, tables []*schemas.Dataset) *world {
 		Tables: tables, Ledger: w.store, Warehouse: w.warehouse,
 		Record:      func(ctx context.Context, r schemas.Run) error { return w.warehouse.Runs(ctx, []schemas.Run{r}) },
 		Brake:       func(string) collector.Brake { return collector.DefaultBrake },
-		Concurrency: 3, Timeout: time.Hour, RangeKeys: 200, SpoolDir: t.TempDir(), SpoolMemory: 1 << 20, Glances: &collector.Glances{},
+		Concurrency: 3, Timeout: time.Hour, RangeKeys: 200, SpoolDir: t.TempDir(), SpoolMemory: 1 << 20, Glances: &collector.Glances{}, Suspects: &collector.Suspects{},
 		Now: w.clock.now, Log: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
 	}
 	return w

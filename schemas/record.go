@@ -90,12 +90,13 @@ type Outcome string
 
 // The outcomes of runs.
 const (
-	OutcomeNoChange  Outcome = "no_change" // all read that could be, nothing new: only this row is written
-	OutcomeChanged   Outcome = "changed"
-	OutcomeHeld      Outcome = "held"              // too many removals to believe at once
-	OutcomeMismatch  Outcome = "baseline_mismatch" // the warehouse did not return what the ledger knows
-	OutcomeFailed    Outcome = "failed"            // nothing could be read or stored
-	OutcomeAbandoned Outcome = "abandoned"         // the process died, or another took over
+	OutcomeNoChange    Outcome = "no_change" // all read that could be, nothing new: only this row is written
+	OutcomeChanged     Outcome = "changed"
+	OutcomeHeld        Outcome = "held"              // too many removals to believe at once
+	OutcomeMismatch    Outcome = "baseline_mismatch" // the warehouse did not return what the ledger knows
+	OutcomeFailed      Outcome = "failed"            // nothing could be read or stored
+	OutcomeAbandoned   Outcome = "abandoned"         // the process died, or another took over
+	OutcomeQuarantined Outcome = "quarantined"       // nothing was read: the runs before took the process down
 )
 
 // Run is one row of the runs table.
@@ -193,7 +194,7 @@ var (
 			Enum("tenant_id", "Customer.", func(r *Run) string { return r.Tenant }),
 			Enum("dataset_group", "Group of datasets that the run read.", func(r *Run) string { return r.Group }),
 			Int("seq", "Attempt number; grows per tenant and group.", func(r *Run) int64 { return int64(r.Seq) }),
-			Enum("outcome", "no_change, changed, held, baseline_mismatch, failed or abandoned.", func(r *Run) string { return string(r.Outcome) }),
+			Enum("outcome", "no_change, changed, held, baseline_mismatch, failed, abandoned or quarantined.", func(r *Run) string { return string(r.Outcome) }),
 			Enum("trigger", "schedule, catch_up, retry or manual.", func(r *Run) string { return r.Trigger }),
 			Time("started_at", "Start of the run.", func(r *Run) time.Time { return r.StartedAt }),
 			Time("ended_at", "End of the run.", func(r *Run) time.Time { return r.EndedAt }),

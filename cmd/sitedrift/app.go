@@ -300,7 +300,7 @@ func (a *app) join() {
 	l := a.cfg.Limits
 	a.runner = &collector.Runner{
 		Tables: tables(), Ledger: a.store, Warehouse: a.warehouse, Sinks: a.sinks, Open: a.source, Record: a.recorder.Record,
-		Brake: a.brake, Concurrency: l.TenantConcurrency, Timeout: l.RunTimeout, RangeKeys: 50_000, Glances: &collector.Glances{},
+		Brake: a.brake, Concurrency: l.TenantConcurrency, Timeout: l.RunTimeout, RangeKeys: 50_000, Glances: &collector.Glances{}, Suspects: &collector.Suspects{},
 		SpoolDir: a.cfg.DataDir, SpoolMemory: 32 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
 	}
 	a.scheduler = &collector.Scheduler{

@@ -92,38 +92,49 @@ func (a *app) recall(ctx context.Context) error {
 	return nil
 }
 
-// credentialCollector reads the credentials' ages when it is scraped.
-type credentialCollector struct {
+// stateCollector reads the state database when it is scraped.
+type stateCollector struct {
 	a           *app
 	age, left   *prometheus.Desc
 	ok, engines *prometheus.Desc
+	quarantined *prometheus.Desc
 }
 
-func newCredentialCollector(a *app) *credentialCollector {
-	return &credentialCollector{
-		a:       a,
-		age:     prometheus.NewDesc("sitedrift_credential_age_seconds", "Time since the credential last worked.", []string{"tenant", "kind"}, nil),
-		left:    prometheus.NewDesc("sitedrift_credential_consent_days_left", "Days until a person must consent again.", []string{"tenant", "kind"}, nil),
-		ok:      prometheus.NewDesc("sitedrift_credential_ok", "1 if the credential can be used, 0 if it needs consent again.", []string{"tenant", "kind"}, nil),
+func newStateCollector(a *app) *stateCollector {
+	return &stateCollector{
+		a:    a,
+		age:  prometheus.NewDesc("sitedrift_credential_age_seconds", "Time since the credential last worked.", []string{"tenant", "kind"}, nil),
+		left: prometheus.NewDesc("sitedrift_credential_consent_days_left", "Days until a person must consent again.", []string{"tenant", "kind"}, nil),
+		ok:   prometheus.NewDesc("sitedrift_credential_ok", "1 if the credential can be used, 0 if it needs consent again.", []string{"tenant", "kind"}, nil),
+		quarantined: prometheus.NewDesc("sitedrift_quarantined", "1 for a group that is run no more, since its runs took the process down.",
+			[]string{"tenant", "group"}, nil),
 		engines: prometheus.NewDesc("sitedrift_engine_restarts_total", "Times that the embedded engine was started again.", nil, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
-func (c *credentialCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.age
 	ch <- c.left
 	ch <- c.ok
 	ch <- c.engines
+	ch <- c.quarantined
 }
 
 // Collect implements prometheus.Collector.
-func (c *credentialCollector) Collect(ch chan<- prometheus.Metric) {
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	if c.a.engine != nil {
 		ch <- prometheus.MustNewConstMetric(c.engines, prometheus.CounterValue, float64(c.a.engine.Restarts()))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	closed, err := c.a.store.Quarantines(ctx, "")
+	if err != nil {
+		c.a.log.Error("read quarantines for metrics", zap.Error(err))
+	}
+	for _, q := range closed {
+		ch <- prometheus.MustNewConstMetric(c.quarantined, prometheus.GaugeValue, 1, q.Tenant, q.Group)
+	}
 	all, err := c.a.store.Credentials(ctx)
 	if err != nil {
 		c.a.log.Error("read credentials for metrics", zap.Error(err))
@@ -145,7 +156,7 @@ func (c *credentialCollector) Collect(ch chan<- prometheus.Metric) {
 // handler serves /metrics, /healthz (the process works) and /readyz (its stores
 // answer).
 func (a *app) handler() http.Handler {
-	a.metrics.registry.MustRegister(newCredentialCollector(a))
+	a.metrics.registry.MustRegister(newStateCollector(a))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })

@@ -134,9 +134,12 @@ func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRu
 		}
 		run, err := a.scheduler.RunNow(ctx, job, seldom(a.out.now, emit))
 		s := syncRun{Run: showRun(run), Coverage: []coverageShown{}}
-		if err != nil {
+		switch {
+		case err != nil:
 			s.Error = err.Error()
-		} else {
+		case run.Outcome == schemas.OutcomeQuarantined:
+			s.Error = run.Error
+		default:
 			rows, err := a.incomplete(ctx, p.Tenant, run.Datasets)
 			if err != nil {
 				return runs, err

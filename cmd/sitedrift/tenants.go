@@ -20,7 +20,7 @@ type tenantsCmd struct {
 	Import tenantsImportCmd `cmd:"" help:"Add or change many tenants from a CSV or YAML file."`
 	Remove tenantsRemoveCmd `cmd:"" help:"Remove a tenant and erase its credentials; with --erase also its rows."`
 	Pause  tenantsPauseCmd  `cmd:"" help:"Start no more runs of a tenant until it is resumed."`
-	Resume tenantsResumeCmd `cmd:"" help:"Let a paused tenant's schedules go on."`
+	Resume tenantsResumeCmd `cmd:"" help:"Let the schedules of a paused or quarantined tenant go on."`
 }
 
 type (
@@ -51,6 +51,13 @@ type tenantInfo struct {
 	Schedules   []scheduleInfo `json:"schedules"`
 	Credentials []credInfo     `json:"credentials"`
 	Holds       []holdInfo     `json:"holds,omitempty"`
+	Quarantined []quarantined  `json:"quarantined,omitempty"`
+}
+
+// quarantined is a group whose runs took the process down.
+type quarantined struct {
+	Group string    `json:"group"`
+	Since time.Time `json:"since"`
 }
 
 type scheduleInfo struct {
@@ -106,6 +113,13 @@ func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]ten
 		for _, h := range holds {
 			info.Holds = append(info.Holds, holdInfo{h.Dataset, h.HeldAt, h.Reason, h.Sample, h.Approved})
 		}
+		closed, err := a.store.Quarantines(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range closed {
+			info.Quarantined = append(info.Quarantined, quarantined{q.Group, q.Since})
+		}
 		all = append(all, info)
 	}
 	return all, nil
@@ -139,8 +153,11 @@ func (tenantsListCmd) Run(e *env) error {
 }
 
 func (t tenantInfo) state() string {
-	if t.Paused {
+	switch {
+	case t.Paused:
 		return "paused"
+	case len(t.Quarantined) > 0:
+		return "quarantined"
 	}
 	return "active"
 }
@@ -180,6 +197,9 @@ func (c tenantsShowCmd) Run(e *env) error {
 	for _, s := range t.Schedules {
 		fmt.Fprintf(e.out, "schedule    %s %q, next %s\n", s.Group, s.Cron, s.Next.UTC().Format("2006-01-02 15:04:05"))
 	}
+	for _, q := range t.Quarantined {
+		fmt.Fprintf(e.out, "quarantined %s\n", (&collector.QuarantineError{Quarantine: collector.Quarantine{Tenant: t.ID, Group: q.Group, Since: q.Since}}).Error())
+	}
 	for _, h := range t.Holds {
 		fmt.Fprintf(e.out, "held        %s since %s: %s\n            for example %s\n", h.Dataset, h.HeldAt.UTC().Format("2006-01-02 15:04"), h.Reason, cell(strings.Join(h.Sample, "; "), 200))
 	}
@@ -194,6 +214,11 @@ type pauseParams struct {
 func opPause(ctx context.Context, a *app, p pauseParams, _ func(any)) (struct{}, error) {
 	if err := a.store.SetPaused(ctx, p.ID, p.Paused); err != nil {
 		return struct{}{}, unknownTenant(err)
+	}
+	if !p.Paused {
+		if _, err := a.store.Release(ctx, p.ID); err != nil {
+			return struct{}{}, err
+		}
 	}
 	if a.warehouse != nil {
 		return struct{}{}, a.expect(ctx)

@@ -50,17 +50,27 @@ func (s *Store) Begin(ctx context.Context, b collector.Begin) (*collector.Attemp
 		return nil, fmt.Errorf("begin attempt of %s/%s: tenant, group, owner %q and datasets %q must be given", b.Tenant, b.Group, b.Owner, b.Datasets)
 	}
 	a := &collector.Attempt{Tenant: b.Tenant, Group: b.Group, RunID: b.RunID, Owner: b.Owner, StartedAt: b.StartedAt}
+	var closedAt int64
+	var forgiven uint64
 	err := s.db.tx(ctx, func(tx *sql.Tx) (err error) {
 		// Invariant 3: from here on every earlier attempt of the lane is fenced.
 		err = tx.QueryRowContext(ctx, `
 INSERT INTO lanes (tenant, grp, seq) VALUES ($1, $2, 1)
 ON CONFLICT (tenant, grp) DO UPDATE SET seq = lanes.seq + 1
-RETURNING seq`, b.Tenant, b.Group).Scan(&a.Seq)
+RETURNING seq, quarantined_at, forgiven`, b.Tenant, b.Group).Scan(&a.Seq, &closedAt, &forgiven)
 		if err != nil {
 			return err
 		}
+		if closedAt > 0 {
+			return quarantined(b, closedAt)
+		}
 		if a.Abandoned, err = abandoned(ctx, tx, b.Tenant, b.Group); err != nil {
 			return err
+		}
+		if a.Quarantined = deaths(a.Abandoned, forgiven) >= collector.QuarantineAfter; a.Quarantined {
+			if err := quarantine(ctx, tx, b); err != nil {
+				return err
+			}
 		}
 		if a.Heads, err = headsForAttempt(ctx, tx, b.Tenant, b.Group, datasets); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package statetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,10 +19,22 @@ import (
 func begin(t fataler, s *state.Store, tenant, group string, datasets ...string) *collector.Attempt {
 	t.Helper()
 	run := uuid.New()
-	return must[*collector.Attempt](t)(s.Begin(t.Context(), collector.Begin{
+	return must[*collector.Attempt](t)(beginReleased(t.Context(), s, collector.Begin{
 		Tenant: tenant, Group: group, Datasets: datasets,
 		RunID: run, Owner: "owner of " + run.String(), Trigger: collector.TriggerSchedule, StartedAt: noon,
 	}))
+}
+
+// beginReleased begins an attempt however many before it died.
+func beginReleased(ctx context.Context, s *state.Store, b collector.Begin) (*collector.Attempt, error) {
+	a, err := s.Begin(ctx, b)
+	if closed := (*collector.QuarantineError)(nil); errors.As(err, &closed) {
+		if _, err := s.Release(ctx, b.Tenant); err != nil {
+			return nil, err
+		}
+		return beginReleased(ctx, s, b) // others may have closed it again meanwhile
+	}
+	return a, err
 }
 
 // moved returns the heads of datasets as they are when the attempt wrote all of them.

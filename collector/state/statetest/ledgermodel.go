@@ -221,12 +221,12 @@ func (m *ledgerModel) check(t *rapid.T, s *state.Store) {
 	}
 }
 
-// DecideRace lets workers begin and decide the same tenant and group through
-// the given stores of one database. Each decision builds on the head that its
+// DecideRace lets workers begin and decide the same tenant and group, each so
+// many times, through the given stores of one database. Each decision builds on the head that its
 // begin returned, so no decision may be lost: the count that they carry along
 // must be the number of decisions.
-func DecideRace(t *testing.T, stores ...*state.Store) {
-	const workers, rounds = 6, 60
+func DecideRace(t *testing.T, rounds int, stores ...*state.Store) {
+	const workers = 6
 	ctx := t.Context()
 	var mu sync.Mutex
 	var decided, fenced int
@@ -235,7 +235,7 @@ func DecideRace(t *testing.T, stores ...*state.Store) {
 		s := stores[w%len(stores)]
 		wg.Go(func() {
 			for range rounds {
-				a, err := s.Begin(ctx, collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces", "groups"}, RunID: uuid.New(), Owner: strconv.Itoa(w), StartedAt: noon})
+				a, err := beginReleased(ctx, s, collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces", "groups"}, RunID: uuid.New(), Owner: strconv.Itoa(w), StartedAt: noon})
 				if err != nil {
 					t.Error(err)
 					return

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"Heads", testHeads},
 		{"Fencing", testFencing},
 		{"Abandoned", testAbandoned},
+		{"Quarantine", testQuarantine},
 		{"VoidLists", testVoidLists},
 		{"DecideRefuses", testDecideRefuses},
 		{"Sweep", testSweep},
@@ -51,8 +52,8 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, open(t)) })
 	}
-	t.Run("ClaimRace", func(t *testing.T) { ClaimRace(t, open(t)) })
-	t.Run("DecideRace", func(t *testing.T) { DecideRace(t, open(t)) })
+	t.Run("ClaimRace", func(t *testing.T) { ClaimRace(t, 400, open(t)) })
+	t.Run("DecideRace", func(t *testing.T) { DecideRace(t, 15, open(t)) })
 }
 
 // noon is when the tests take place; the database's own clock plays no part.

@@ -1,0 +1,58 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// QuarantineAfter is how many runs of a tenant's group, in a row, take the
+// process down before the group is run no more.
+const QuarantineAfter = 3
+
+// suspectAfter is how many of them make a group run while no other suspect does:
+// the next death then tells the one that brings it from those that were just
+// there. After the first one nobody is held up, since most deaths are no run's.
+const suspectAfter = 2
+
+// Quarantine is a tenant's group that is run no more until a person releases it.
+type Quarantine struct {
+	Tenant, Group string
+	Since         time.Time
+}
+
+// QuarantineError is the error of a run that was not begun.
+type QuarantineError struct{ Quarantine }
+
+func (e *QuarantineError) Error() string {
+	return fmt.Sprintf("%s of %s is quarantined since %s: %d runs in a row took the process down; "+
+		"look for its last lines in the log and for the end of the process (out of memory?), then: sitedrift tenants resume %s",
+		e.Group, e.Tenant, e.Since.UTC().Format("2006-01-02 15:04"), QuarantineAfter, e.Tenant)
+}
+
+// Suspects keeps the runs of suspects apart from each other. The zero value is
+// ready to use; one is shared by all runs of a process.
+type Suspects struct{ running sync.Mutex }
+
+// alone waits until no other suspect is run, if the group is one; free lets the
+// next one go. A suspect that waits has not begun, so it is not blamed for the
+// death that another brings (Invariant 7).
+func (s *Suspects) alone(ctx context.Context, ledger Ledger, tenant, group string) (free func(), err error) {
+	n, err := ledger.Deaths(ctx, tenant, group)
+	if err != nil || n < suspectAfter {
+		return func() {}, err
+	}
+	s.running.Lock()
+	return s.running.Unlock, nil
+}
+
+// closed tells of a group that was quarantined just now.
+func (x *run) closed(ctx context.Context) (schemas.Run, error) {
+	row := x.row(schemas.OutcomeQuarantined)
+	err := &QuarantineError{Quarantine{x.tenant.ID, x.request.Group, x.started}}
+	row.Error = err.Error()
+	return row, x.end(ctx, row, nil)
+}

@@ -1,0 +1,102 @@
+package collector_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// die begins attempts that never end, as those of dead processes.
+func (w *world) die(group string, times int) {
+	w.t.Helper()
+	for range times {
+		_, err := w.store.Begin(w.t.Context(), collector.Begin{
+			Tenant: w.tenant.ID, Group: group, Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: uuid.NewString(), StartedAt: w.clock.now(),
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// TestQuarantineReadsNothing is a part of Invariant 7: when three runs in a row
+// took the process down, the next one reads nothing, tells of them, and is the
+// last one until somebody releases the group. What was published stays.
+func TestQuarantineReadsNothing(t *testing.T) {
+	w := newWorld(t, small())
+	w.run(schemas.GroupPosture)
+	w.equalsTruth(schemas.GroupPosture)
+	w.die(schemas.GroupPosture, collector.QuarantineAfter)
+	before := len(w.server.Requests())
+	row := w.run(schemas.GroupPosture)
+	if row.Outcome != schemas.OutcomeQuarantined || row.Calls != 0 || row.Error == "" {
+		t.Errorf("the run after three deaths: %+v", row)
+	}
+	closed := (*collector.QuarantineError)(nil)
+	if _, err := w.tryRun(schemas.GroupPosture); !errors.As(err, &closed) {
+		t.Errorf("a run in quarantine: %v", err)
+	}
+	if n := len(w.server.Requests()) - before; n != 0 {
+		t.Errorf("%d calls of a quarantined group", n)
+	}
+	w.want("SELECT outcome, count() FROM sitedrift.runs WHERE tenant_id = $T GROUP BY outcome ORDER BY outcome", "abandoned 3", "changed 1", "quarantined 1")
+	w.equalsTruth(schemas.GroupPosture)
+	if row := w.run(schemas.GroupInventory); row.Outcome != schemas.OutcomeChanged { // the other group is free
+		t.Errorf("the other group: %+v", row)
+	}
+	if n, err := w.store.Release(t.Context(), w.tenant.ID); n != 1 || err != nil {
+		t.Fatalf("released %d: %v", n, err)
+	}
+	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeNoChange {
+		t.Errorf("the run after the release: %+v", row)
+	}
+}
+
+// TestSuspectsRunOneAtATime is a part of Invariant 7: groups in whose runs the
+// process died twice are run one after the other, so that the third death is
+// blamed on one of them; all others are not held up.
+func TestSuspectsRunOneAtATime(t *testing.T) {
+	w := newBareWorld(t, modelled)
+	tenants := []string{w.tenant.ID + "-a", w.tenant.ID + "-b", w.tenant.ID + "-innocent"}
+	for i, id := range tenants {
+		if err := w.store.PutTenant(t.Context(), collector.Tenant{ID: id, Name: id, CreatedAt: w.clock.now()}); err != nil {
+			t.Fatal(err)
+		}
+		w.tenant.ID = id
+		w.die(schemas.GroupPosture, map[bool]int{true: 1, false: 2}[i == 2])
+	}
+	inside, leave := make(chan string, len(tenants)), make(chan struct{})
+	w.runner.Open = func(_ context.Context, tenant collector.Tenant, _ []*schemas.Dataset) (collector.Source, error) {
+		inside <- tenant.ID
+		<-leave
+		return scripted{0}, nil
+	}
+	var runs sync.WaitGroup
+	for _, id := range tenants {
+		runs.Go(func() {
+			_, err := w.runner.Run(t.Context(), collector.Request{Tenant: collector.Tenant{ID: id}, Group: schemas.GroupPosture, Trigger: collector.TriggerSchedule, Owner: uuid.NewString()})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	got := []string{<-inside, <-inside}
+	if !slices.Contains(got, tenants[2]) {
+		t.Errorf("the one that is no suspect waits for %s", got)
+	}
+	select { // long enough for one that does not wait
+	case third := <-inside:
+		t.Errorf("%s is run beside %s", third, got)
+	case <-time.After(time.Second):
+	}
+	close(leave)
+	runs.Wait()
+}

@@ -1,0 +1,71 @@
+package state
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+)
+
+// deaths counts the attempts of a lane, in a row, that began and never ended.
+// Only a dead process leaves such: a run that fails, is stopped or panics ends
+// its attempt. Those up to forgiven do not count.
+func deaths(open []collector.Abandoned, forgiven uint64) (n int) {
+	for _, a := range open {
+		if a.Seq > forgiven {
+			n++
+		}
+	}
+	return n
+}
+
+// quarantine closes a lane whose runs died too often (Invariant 7).
+func quarantine(ctx context.Context, tx *sql.Tx, b collector.Begin) error {
+	_, err := tx.ExecContext(ctx, `UPDATE lanes SET quarantined_at = $1 WHERE tenant = $2 AND grp = $3`, max(millis(b.StartedAt), 1), b.Tenant, b.Group)
+	return err
+}
+
+// Deaths implements collector.Ledger.
+func (s *Store) Deaths(ctx context.Context, tenant, group string) (int, error) {
+	var n int
+	err := s.db.QueryRowContext(ctx, `
+SELECT COUNT(*) FROM attempts a JOIN lanes l ON l.tenant = a.tenant AND l.grp = a.grp
+WHERE a.tenant = $1 AND a.grp = $2 AND a.phase = 'running' AND a.seq > l.forgiven`, tenant, group).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count runs of %s/%s that never ended: %w", tenant, group, err)
+	}
+	return n, nil
+}
+
+// Quarantines implements collector.Ledger; they are ordered by tenant and group.
+func (s *Store) Quarantines(ctx context.Context, tenant string) ([]collector.Quarantine, error) {
+	all, err := collect(ctx, s.db, func(r scanner) (q collector.Quarantine, err error) {
+		err = r.Scan(&q.Tenant, &q.Group, instant{&q.Since})
+		return q, err
+	}, `SELECT tenant, grp, quarantined_at FROM lanes WHERE quarantined_at > 0 AND ($1 = '' OR tenant = $1)`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read quarantines: %w", err)
+	}
+	slices.SortFunc(all, func(a, b collector.Quarantine) int {
+		return strings.Compare(a.Tenant+"\x00"+a.Group, b.Tenant+"\x00"+b.Group)
+	})
+	return all, nil
+}
+
+// Release implements collector.Ledger.
+func (s *Store) Release(ctx context.Context, tenant string) (int, error) {
+	n, err := affected(ctx, s.db, `UPDATE lanes SET quarantined_at = 0, forgiven = seq WHERE tenant = $1 AND quarantined_at > 0`, tenant)
+	if err != nil {
+		return 0, fmt.Errorf("release %s from quarantine: %w", tenant, err)
+	}
+	return n, nil
+}
+
+// quarantined is the error of a Begin on a closed lane.
+func quarantined(b collector.Begin, at int64) error {
+	return &collector.QuarantineError{Quarantine: collector.Quarantine{Tenant: b.Tenant, Group: b.Group, Since: time.UnixMilli(at).UTC()}}
+}
