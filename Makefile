@@ -14,8 +14,6 @@ export RAPID_CHECKS ?= 10
 FUZZTIME  ?= 20s
 # CGO_ENABLED=0: the engine is loaded without cgo, and the binary runs on older systems, too.
 BUILD     := CGO_ENABLED=0 $(GO) build
-# SQLite's C, translated to Go, is not checked for races: it runs on one connection, and takes eight times as long when it is.
-RACE      := -race -gcflags='modernc.org/...=-race=false'
 # One set of flags for all builds, so that they share the compiler's cache. Builds inside tests take the variable over.
 export GOFLAGS += -trimpath
 TOOL      := $(GO) tool -modfile=tools/go.mod
@@ -49,7 +47,7 @@ deps: bin/sitedrift ## Install what tests need: PostgreSQL's programs, npm packa
 
 .PHONY: test
 test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
-	@CGO_ENABLED=1 $(GO) test $(RACE) -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
+	@CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, then look for known vulnerabilities

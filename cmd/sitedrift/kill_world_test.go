@@ -254,7 +254,11 @@ func (w *killWorld) truth() killRows {
 	}
 	t := w.site.Truth()
 	killSpaces(t, put)
-	killSettings(t.Settings, w.site.URL()+"/wiki", put)
+	killSettings(t.Settings, w.site.URL()+"/wiki", func(dataset string, row map[string]string) {
+		if row["source"] != "audit_retention" { // the grant does not allow it
+			put(dataset, row)
+		}
+	})
 	killPolicies(t, put)
 	killPeople(t, put)
 	return all.sorted()
@@ -282,6 +286,7 @@ func killSettings(c sim.SiteConfiguration, base string, put func(string, map[str
 		{"system_info", "base_url", base, "string"},
 		{"system_info", "default_locale", c.DefaultLocale, "string"},
 		{"system_info", "default_time_zone", c.DefaultTimeZone, "string"},
+		{"audit_retention", "audit_retention", fmt.Sprintf("%d %s", c.RetentionNumber, c.RetentionUnits), "period"},
 		{"space_role_mode", "space_role_mode", c.RoleMode, "string"},
 	} {
 		put("security_configuration", map[string]string{"source": s[0], "setting": s[1], "value": s[2], "value_type": s[3], "value_bool": killNull, "value_int": killNull, "origin": "site"})

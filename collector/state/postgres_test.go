@@ -29,7 +29,9 @@ func TestPostgres(t *testing.T) {
 
 	// Two replicas, each with its own connections.
 	for name, race := range map[string]func(*testing.T, ...*state.Store){
-		"TwoStoresClaim": statetest.ClaimRace, "TwoStoresDecide": statetest.DecideRace, "TwoStoresRefresh": statetest.RefreshRace,
+		"TwoStoresClaim":   func(t *testing.T, stores ...*state.Store) { statetest.ClaimRace(t, 2000, stores...) },
+		"TwoStoresDecide":  func(t *testing.T, stores ...*state.Store) { statetest.DecideRace(t, 60, stores...) },
+		"TwoStoresRefresh": statetest.RefreshRace,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dsn := cluster.Database(t)

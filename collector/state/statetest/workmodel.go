@@ -105,11 +105,11 @@ func (h *holding) check(t *rapid.T, m *workModel, err error) {
 	}
 }
 
-// ClaimRace lets many workers claim 2,000 due schedules through the given
-// stores of one database: each is claimed exactly once, while a request of the
-// same group waits in the way of every fourth.
-func ClaimRace(t *testing.T, stores ...*state.Store) {
-	const rows, workers = 2000, 8
+// ClaimRace lets many workers claim due schedules, a multiple of ten, through the
+// given stores of one database: each is claimed exactly once, while a request of
+// the same group waits in the way of every fourth.
+func ClaimRace(t *testing.T, rows int, stores ...*state.Store) {
+	const workers = 8
 	ctx := t.Context()
 	for i := range rows / 10 {
 		tenant := fmt.Sprintf("t%d", i)
