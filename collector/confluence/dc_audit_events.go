@@ -158,6 +158,9 @@ func (s *visit) readDataCenterAudit(ctx context.Context, day string, yield yield
 	})
 }
 
+// emptyPages is how many pages with nothing but a next link are followed in a row.
+const emptyPages = 5
+
 // dataCenterAuditWindow reads the events from first to last, in milliseconds, both
 // included.
 func (s *visit) dataCenterAuditWindow(ctx context.Context, table *schemas.Dataset, first, last int64, emit func([]dcAuditWire) error) error {
@@ -165,8 +168,10 @@ func (s *visit) dataCenterAuditWindow(ctx context.Context, table *schemas.Datase
 		return nil
 	}
 	page, err := s.dataCenterAuditPage(ctx, table, first, last, "")
-	if err == nil && page.more && len(page.events) == 0 { // nothing, and more of it: once more
-		page, err = s.dataCenterAuditPage(ctx, table, first, last, "")
+	for range emptyPages { // nothing, and more of it
+		if err == nil && page.more && len(page.events) == 0 {
+			page, err = s.dataCenterAuditPage(ctx, table, first, last, page.cursor)
+		}
 	}
 	if err != nil {
 		return err

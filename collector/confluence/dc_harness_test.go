@@ -29,9 +29,12 @@ type center struct {
 	options httpx.Options
 }
 
+// noonOfCenter is what every clock of a center says.
+func noonOfCenter() time.Time { return time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC) }
+
 func newCenter(t testing.TB, settings confluencetest.DataCenterSettings) *center {
 	t.Helper()
-	srv := confluencetest.New(confluencetest.Settings{Seed: 7})
+	srv := confluencetest.New(confluencetest.Settings{Seed: 7, Now: noonOfCenter})
 	dc := srv.AddDataCenter(settings)
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
@@ -40,7 +43,7 @@ func newCenter(t testing.TB, settings confluencetest.DataCenterSettings) *center
 	wire := httpx.NewTransport()
 	t.Cleanup(wire.CloseIdleConnections)
 	return &center{t: t, srv: srv, dc: dc, options: httpx.Options{
-		Base: dc.URL(), Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3,
+		Base: dc.URL(), Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: noonOfCenter,
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	}}
 }
@@ -79,7 +82,7 @@ func (c *center) source(ways ...confluence.Way) *confluence.Source {
 		w, _ := c.way(schemas.CredentialDCToken, "", "")
 		ways = append(ways, w)
 	}
-	return confluence.New(confluence.Settings{Tenant: "acme", Deployment: schemas.DataCenter, Site: c.dc.URL(), Ways: ways})
+	return confluence.New(confluence.Settings{Tenant: "acme", Deployment: schemas.DataCenter, Site: c.dc.URL(), Ways: ways, Now: noonOfCenter})
 }
 
 // dataCenterTables are the datasets that there are on Data Center.

@@ -47,6 +47,9 @@ type target struct {
 	behind     bool // other rows of it are read first, so that a failure leaves it in part
 }
 
+// findsOrganization is the call that lists the organizations of a key: one.
+const findsOrganization = "/v1/orgs"
+
 func targets() []target {
 	whole := func(*site) string { return schemas.Whole }
 	section := func(name string) func(*site) string { return func(*site) string { return name } }
@@ -57,6 +60,16 @@ func targets() []target {
 	admin := func(name string, table *schemas.Dataset, endpoint string, partition func(*site) string, site settings) target {
 		return target{name: name, table: table, endpoint: endpoint, kind: byAdmin, partition: partition, credential: schemas.CredentialAdminKey, api: schemas.APIAdmin, site: site}
 	}
+	// What every reading with the organization's key begins with.
+	begins := func(name string, table *schemas.Dataset, endpoint string, partition func(*site) string) target {
+		x := admin(name, table, endpoint, partition, settings{Users: 20, Guests: 3})
+		x.kind = single
+		if endpoint == findsOrganization {
+			x.kind, x.onePage = byAdmin, true
+		}
+		return x
+	}
+	const counts = "/users/count"
 	seats := admin("subscriptions of an organization", datasets.Subscriptions.Dataset, "/workspaces", whole, settings{})
 	seats.onePage = true
 	events := admin("events of an organization", datasets.AuditEvents.Dataset, "/events", section("2026-03-02"), settings{})
@@ -97,6 +110,19 @@ func targets() []target {
 		admin("users of an organization", datasets.Users.Dataset, "/users/search", whole, settings{Users: 20}),
 		admin("guests of an organization", datasets.ExternalCollaborators.Dataset, "/users/search", whole, settings{Users: 24, Guests: 18}),
 		events,
+		{name: "space_roles by mode", table: datasets.SpaceRoles.Dataset, endpoint: "space-role-mode", kind: single, partition: whole, site: settings{RoleMode: "ROLES"}},
+		graph("shareable links", datasets.SecurityConfiguration.Dataset, "confluence_shareableLinkSiteConfig", oneGraph, section(datasets.SectionPublicLinkSwitch), settings{}),
+		{name: "users by licence", table: datasets.Subscriptions.Dataset, endpoint: "/userCount", kind: single, partition: whole, credential: schemas.CredentialAPIToken, api: schemas.APILicense},
+		{name: "seats by licence", table: datasets.Subscriptions.Dataset, endpoint: "/maxUsers", kind: single, partition: whole, credential: schemas.CredentialAPIToken, api: schemas.APILicense},
+		begins("organization of security_configuration", datasets.SecurityConfiguration.Dataset, findsOrganization, section(datasets.SectionOrganization)),
+		begins("organization of users", datasets.Users.Dataset, findsOrganization, whole),
+		begins("organization of external_collaborators", datasets.ExternalCollaborators.Dataset, findsOrganization, whole),
+		begins("organization of subscriptions", datasets.Subscriptions.Dataset, findsOrganization, whole),
+		begins("organization of user_activity", datasets.UserActivities.Dataset, findsOrganization, whole),
+		begins("organization of audit_events", datasets.AuditEvents.Dataset, findsOrganization, section("2026-03-02")),
+		begins("count of security_configuration", datasets.SecurityConfiguration.Dataset, counts, section(datasets.SectionOrganization)),
+		begins("count of subscriptions", datasets.Subscriptions.Dataset, counts, whole),
+		begins("count of audit_events", datasets.AuditEvents.Dataset, counts, section("2026-03-02")),
 		admin("user_activity", datasets.UserActivities.Dataset, "/users/search", whole, settings{Users: 20}),
 		seats,
 	}
@@ -212,10 +238,20 @@ func faultCases() []faultCase {
 	}
 	// The site of these has roles or has not, and says so in many ways.
 	without := func(outcome string) map[string]string {
-		return map[string]string{"space_role_mode": outcome}
+		return map[string]string{"space_role_mode": outcome, "space_roles by mode": outcome}
 	}
 	notFound := without(notExposed)
 	notFound["admin_key"], notFound["classification_levels"], notFound["subscriptions by licence"] = lossy, notLicensed, notExposed
+	notFound["users by licence"], notFound["seats by licence"] = notExposed, notExposed
+	// The listing of the organizations of a key has one, on one page.
+	keyed := func(outcome string, special map[string]string) map[string]string {
+		for _, x := range targets() {
+			if x.endpoint == findsOrganization {
+				special[x.name] = outcome
+			}
+		}
+		return special
+	}
 	// Faults of pages: what has pages, by kind, and all else as if nothing was.
 	paged := func(cursor, offset, graph, admin string) map[kind]string {
 		want := always(complete)
@@ -262,11 +298,11 @@ func faultCases() []faultCase {
 		{
 			name: "empty first page", fault: f{Kind: confluencetest.FaultEmptyPage},
 			want: map[kind]string{byCursor: lossy, byOffset: lossy, single: complete, inBulk: partial, byGraph: lossy, oneGraph: complete, byAdmin: lossy, byWindow: lossy},
-			special: map[string]string{
+			special: keyed(failed, map[string]string{
 				"groups": partial, // the site counts them
 				// These are never empty.
 				"connect apps": failed, "groups with site permissions": failed, "subscriptions of an organization": forbidden, "user_activity": forbidden, "users of an organization": forbidden,
-			},
+			}),
 		},
 		{name: "empty last page once", fault: f{Kind: confluencetest.FaultEmptyPage, Page: 2}, want: paged(complete, complete, complete, complete)},
 		{name: "empty with next", fault: f{Kind: confluencetest.FaultEmptyWithNext}, want: paged(complete, complete, complete, complete)},
@@ -280,9 +316,9 @@ func faultCases() []faultCase {
 		{name: "cursor expired for ever", fault: f{Kind: confluencetest.FaultCursorExpired, Page: 2, Times: -1}, want: paged(failed, failed, partial, failed)},
 		{name: "endless", fault: f{Kind: confluencetest.FaultEndless, Times: -1}, want: first(partial, paged(failed, failed, failed, failed))},
 		{name: "endless later", fault: f{Kind: confluencetest.FaultEndless, Page: 2, Times: -1}, want: paged(failed, failed, failed, failed)},
-		{name: "foreign next link", fault: f{Kind: confluencetest.FaultForeignNextLink, Times: -1}, want: first(failed, paged(failed, failed, partial, failed)), special: map[string]string{
+		{name: "foreign next link", fault: f{Kind: confluencetest.FaultForeignNextLink, Times: -1}, want: first(failed, paged(failed, failed, partial, failed)), special: keyed(complete, map[string]string{
 			"space_roles": complete, "space_role_assignments": complete, "subscriptions of an organization": complete,
-		}},
+		})},
 		{name: "foreign next link later", fault: f{Kind: confluencetest.FaultForeignNextLink, Page: 2, Times: -1}, want: paged(failed, failed, complete, failed), special: noLink}, // two pages by GraphQL
 
 		{name: "no data", fault: f{Kind: confluencetest.FaultNoData, Times: -1}, want: graphs(failed, failed)},
@@ -290,12 +326,32 @@ func faultCases() []faultCase {
 		{name: "no data for want of a right", fault: f{Kind: confluencetest.FaultNoData, Status: 403, Times: -1}, want: graphs(forbidden, forbidden)},
 		{name: "null data", fault: f{Kind: confluencetest.FaultNullData, Times: -1}, want: graphs(failed, failed)},
 		{name: "null data for want of a scope", fault: f{Kind: confluencetest.FaultNullData, Classification: "InsufficientOAuthScopes", Times: -1}, want: graphs(notExposed, notExposed)},
-		{name: "the field is null", fault: f{Kind: confluencetest.FaultPartialData, Times: -1}, want: graphs(failed, failed)},
+		{name: "the field is null", fault: f{Kind: confluencetest.FaultPartialData, Times: -1}, want: graphs(failed, failed), special: map[string]string{"shareable links": partial}},
 		{name: "the field is null later", fault: f{Kind: confluencetest.FaultPartialData, Page: 2, Times: -1}, want: graphs(partial, complete)},
 		{name: "the field is forbidden", fault: f{Kind: confluencetest.FaultPartialData, Status: 403, Times: -1}, want: graphs(forbidden, forbidden)},
 		{name: "cost limited once", fault: f{Kind: confluencetest.FaultCostLimited}, want: graphs(complete, complete)},
 		{name: "cost limited always", fault: f{Kind: confluencetest.FaultCostLimited, Times: -1}, want: graphs(failed, failed)},
 	}
+}
+
+// spared reports whether the fault is on a page that the target does not have.
+func (x target) spared(c faultCase) bool { return c.fault.Page > 1 && !x.later() }
+
+// outcome is what the fault comes to, as the case declares it; false when the
+// endpoint cannot fail like this.
+func (x target) outcome(c faultCase) (outcome string, ok bool) {
+	outcome, ok = c.special[x.name]
+	if !ok {
+		outcome, ok = c.want[x.kind]
+	}
+	switch {
+	case !ok:
+	case x.spared(c):
+		outcome = string(schemas.CoverageComplete)
+	case x.behind && outcome == string(schemas.CoverageFailed):
+		outcome = string(schemas.CoveragePartial)
+	}
+	return outcome, ok
 }
 
 // TestFaults: every fault on every dataset has the outcome that the table says,
@@ -314,11 +370,9 @@ func TestFaults(t *testing.T) {
 			partition := x.partition(s)
 			want := truthBy(s)[cmp.Or(x.api, schemas.APIRest)][x.table.Name][partition]
 			for _, c := range faultCases() {
-				outcome, ok := c.special[x.name]
+				outcome, ok := x.outcome(c)
 				if !ok {
-					if outcome, ok = c.want[x.kind]; !ok {
-						continue // the endpoint cannot fail like this
-					}
+					continue
 				}
 				t.Run(c.name, func(t *testing.T) {
 					x.faulty(s).ClearFaults()
@@ -326,15 +380,8 @@ func TestFaults(t *testing.T) {
 					x.prepare(t, s, src)
 					x.fail(s, c.fault)
 					got := read(t, src, x.table, partition)
-					later := c.fault.Page > 1 && !x.later()
-					if hit := x.faulty(s).FaultsApplied() > 0; hit == later {
+					if hit := x.faulty(s).FaultsApplied() > 0; hit == x.spared(c) {
 						t.Fatalf("the fault was applied: %v", hit)
-					}
-					if later {
-						outcome = string(schemas.CoverageComplete)
-					}
-					if x.behind && outcome == string(schemas.CoverageFailed) {
-						outcome = string(schemas.CoveragePartial)
 					}
 					outcome, lossy := strings.CutSuffix(outcome, "*")
 					if string(got.state()) != outcome {
