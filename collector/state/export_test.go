@@ -48,3 +48,28 @@ func Setting(t *testing.T, s *Store, name string) (v string) {
 	}
 	return v
 }
+
+// Versions are the versions of the state's schema, the oldest first.
+func Versions(t *testing.T, s *Store) (all []int64) {
+	t.Helper()
+	provider, err := stateMigrations.provider(s.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range provider.ListSources() {
+		all = append(all, source.Version)
+	}
+	return all
+}
+
+// Downgrade makes the state one that a release with an earlier schema wrote.
+func Downgrade(t *testing.T, s *Store, version int64) {
+	t.Helper()
+	provider, err := stateMigrations.provider(s.db)
+	if err == nil {
+		_, err = provider.DownTo(t.Context(), version)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -25,26 +25,7 @@ var (
 // migrate brings a database to the newest version, and refuses one that a newer
 // release has written.
 func migrate(ctx context.Context, d *pool, m migrations) error {
-	files, err := fs.Sub(migrationFiles, m.dir)
-	if err != nil {
-		return err
-	}
-	dialect := database.DialectSQLite3
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
-	if d.dialect == "postgres" {
-		dialect = database.DialectPostgres
-		// Replicas that start together: one migrates, the others wait.
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // try each second, for five minutes
-		if err != nil {
-			return err
-		}
-		options = append(options, goose.WithSessionLocker(locker))
-	}
-	store, err := database.NewStore(dialect, m.table)
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider("", d.DB, files, append(options, goose.WithStore(store))...)
+	provider, err := m.provider(d)
 	if err != nil {
 		return err
 	}
@@ -59,4 +40,27 @@ func migrate(ctx context.Context, d *pool, m migrations) error {
 		return fmt.Errorf("its schema has version %d, this release knows %d: run the newer release that wrote it, or restore a backup made before the upgrade", current, target)
 	}
 	return nil
+}
+
+func (m migrations) provider(d *pool) (*goose.Provider, error) {
+	files, err := fs.Sub(migrationFiles, m.dir)
+	if err != nil {
+		return nil, err
+	}
+	dialect := database.DialectSQLite3
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if d.dialect == "postgres" {
+		dialect = database.DialectPostgres
+		// Replicas that start together: one migrates, the others wait.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // try each second, for five minutes
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	store, err := database.NewStore(dialect, m.table)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider("", d.DB, files, append(options, goose.WithStore(store))...)
 }
