@@ -44,6 +44,7 @@ type Attempt struct {
 // Abandoned is an attempt that began and never decided or ended.
 type Abandoned struct {
 	Seq       uint64
+	Left      bool // by its own process, which lived on
 	RunID     uuid.UUID
 	Trigger   Trigger
 	StartedAt time.Time
@@ -79,8 +80,8 @@ type Ledger interface {
 	// Begin numbers a new attempt and fences every earlier one of the tenant
 	// and group. Attempts that are above a dataset's committed number and
 	// never decided go to its void list. When QuarantineAfter attempts in a row
-	// never ended, the attempt is marked Quarantined and the last one: a
-	// QuarantineError until Release.
+	// died, this one is marked Quarantined, and its End closes the group: a
+	// QuarantineError until Release. One that dies as well closes it, too.
 	Begin(ctx context.Context, b Begin) (*Attempt, error)
 	// Decide commits the given heads in one transaction and ends the attempt.
 	// A head whose Seq is the attempt's moves the dataset to it; Projected false
@@ -97,6 +98,9 @@ type Ledger interface {
 	// datasets in a.Untouched. mismatched names the datasets whose baseline
 	// check failed. ErrFenced as above.
 	End(ctx context.Context, a *Attempt, mismatched []string) error
+	// Leave gives an attempt up whose end could not be told: it is reported as
+	// abandoned, and is no death. Nothing happens when it is closed already.
+	Leave(ctx context.Context, a *Attempt) error
 	// Projected marks heads as shown, if they are still the committed ones.
 	Projected(ctx context.Context, heads []Head) error
 	// Unprojected lists heads that were decided but perhaps not shown.
@@ -114,7 +118,7 @@ type Ledger interface {
 	// datasets, and returns how many holds that were.
 	Approve(ctx context.Context, tenant string) (int, error)
 
-	// Deaths counts the attempts of a group in a row that never ended.
+	// Deaths counts the attempts of a group in a row that died.
 	Deaths(ctx context.Context, tenant, group string) (int, error)
 	// Quarantines lists the quarantined groups of a tenant; of all tenants when
 	// it is empty.

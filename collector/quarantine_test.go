@@ -60,6 +60,42 @@ func TestQuarantineReadsNothing(t *testing.T) {
 	}
 }
 
+// TestWhoLivesOnIsNoDeath: a warehouse that cannot be reached and panics cost the
+// process nothing, however often; they are told of later.
+func TestWhoLivesOnIsNoDeath(t *testing.T) {
+	w := newBareWorld(t, modelled)
+	record, broken := w.runner.Record, errors.New("the warehouse is away")
+	w.runner.Record = func(context.Context, schemas.Run) error { return broken }
+	w.runner.Open = func(context.Context, collector.Tenant, []*schemas.Dataset) (collector.Source, error) {
+		return scripted{0}, nil
+	}
+	for range collector.QuarantineAfter {
+		w.clock.advance(time.Minute)
+		w.runner.Warehouse = &lossy{w.warehouse, 9}
+		if _, err := w.tryRun(schemas.GroupPosture); !errors.Is(err, broken) {
+			t.Errorf("error %v", err)
+		}
+	}
+	w.runner.Record, w.runner.Warehouse = record, w.warehouse
+	open := w.runner.Open
+	w.runner.Open = func(context.Context, collector.Tenant, []*schemas.Dataset) (collector.Source, error) {
+		panic("broken source")
+	}
+	for range collector.QuarantineAfter {
+		if _, err := w.tryRun(schemas.GroupPosture); err == nil {
+			t.Error("no error")
+		}
+	}
+	if n, err := w.store.Deaths(t.Context(), w.tenant.ID, schemas.GroupPosture); n != 0 || err != nil {
+		t.Errorf("%d deaths, %v", n, err)
+	}
+	w.runner.Open = open
+	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeChanged {
+		t.Errorf("the run after them: %+v", row)
+	}
+	w.want("SELECT outcome, count() > 2 FROM sitedrift.runs WHERE tenant_id = $T GROUP BY outcome ORDER BY outcome", "abandoned 1", "changed 0")
+}
+
 // TestSuspectsRunOneAtATime is a part of Invariant 7: groups in whose runs the
 // process died twice are run one after the other, so that the third death is
 // blamed on one of them; all others are not held up.

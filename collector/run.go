@@ -103,6 +103,9 @@ func (r *Runner) Run(ctx context.Context, req Request) (schemas.Run, error) {
 	x.attempt.Untouched = names(tables) // until something is sent
 	r.trace("run.begun")
 	result, err := x.run(ctx)
+	if err != nil {
+		x.leave(ctx)
+	}
 	for _, d := range x.order {
 		d.drop()
 	}
@@ -204,9 +207,13 @@ func (x *run) repair(ctx context.Context) error {
 		return err
 	}
 	for _, a := range x.attempt.Abandoned {
+		cause := "the process stopped before the run ended"
+		if a.Left {
+			cause = "the end of the run could not be recorded"
+		}
 		row := schemas.Run{
 			RunID: a.RunID, Tenant: x.tenant.ID, Group: x.request.Group, Seq: a.Seq, Outcome: schemas.OutcomeAbandoned,
-			Trigger: string(a.Trigger), StartedAt: a.StartedAt, EndedAt: x.started, Error: "the process stopped before the run ended",
+			Trigger: string(a.Trigger), StartedAt: a.StartedAt, EndedAt: x.started, Error: cause,
 		}
 		if err := x.Record(ctx, row); err != nil {
 			return fmt.Errorf("record an abandoned run: %w", err)
@@ -237,6 +244,16 @@ func (x *run) end(ctx context.Context, row schemas.Run, mismatched []string) err
 		return fmt.Errorf("end the attempt: %w", err)
 	}
 	return nil
+}
+
+// leave gives the attempt up if it could not be closed: this process lives, so
+// that no death is counted (Invariant 7).
+func (x *run) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := x.Ledger.Leave(ctx, x.attempt); err != nil {
+		x.Log.Error("leave the attempt", zap.String("tenant", x.tenant.ID), zap.String("group", x.request.Group), zap.Error(err))
+	}
 }
 
 // row is the runs row as of now.

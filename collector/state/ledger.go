@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
 )
@@ -50,50 +51,57 @@ func (s *Store) Begin(ctx context.Context, b collector.Begin) (*collector.Attemp
 		return nil, fmt.Errorf("begin attempt of %s/%s: tenant, group, owner %q and datasets %q must be given", b.Tenant, b.Group, b.Owner, b.Datasets)
 	}
 	a := &collector.Attempt{Tenant: b.Tenant, Group: b.Group, RunID: b.RunID, Owner: b.Owner, StartedAt: b.StartedAt}
-	var closedAt int64
+	var closedAt time.Time
 	var forgiven uint64
 	err := s.db.tx(ctx, func(tx *sql.Tx) (err error) {
 		// Invariant 3: from here on every earlier attempt of the lane is fenced.
 		err = tx.QueryRowContext(ctx, `
 INSERT INTO lanes (tenant, grp, seq) VALUES ($1, $2, 1)
 ON CONFLICT (tenant, grp) DO UPDATE SET seq = lanes.seq + 1
-RETURNING seq, quarantined_at, forgiven`, b.Tenant, b.Group).Scan(&a.Seq, &closedAt, &forgiven)
+RETURNING seq, quarantined_at, forgiven`, b.Tenant, b.Group).Scan(&a.Seq, instant{&closedAt}, &forgiven)
 		if err != nil {
 			return err
 		}
-		if closedAt > 0 {
+		if !closedAt.IsZero() {
 			return quarantined(b, closedAt)
 		}
 		if a.Abandoned, err = abandoned(ctx, tx, b.Tenant, b.Group); err != nil {
 			return err
 		}
-		if a.Quarantined = deaths(a.Abandoned, forgiven) >= collector.QuarantineAfter; a.Quarantined {
-			if err := quarantine(ctx, tx, b); err != nil {
+		n := deaths(a.Abandoned, forgiven)
+		if n > collector.QuarantineAfter { // the one that was to tell of it died as well
+			closedAt = b.StartedAt
+			if _, err := tx.ExecContext(ctx, `UPDATE lanes SET seq = seq - 1 WHERE tenant = $1 AND grp = $2`, b.Tenant, b.Group); err != nil { // no attempt has the number
 				return err
 			}
+			return quarantine(ctx, tx, b.Tenant, b.Group, closedAt)
 		}
+		a.Quarantined = n == collector.QuarantineAfter
 		if a.Heads, err = headsForAttempt(ctx, tx, b.Tenant, b.Group, datasets); err != nil {
 			return err
 		}
 		return openAttempt(ctx, tx, b, a.Seq, datasets)
 	})
+	if err == nil && !closedAt.IsZero() {
+		err = quarantined(b, closedAt)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("begin attempt of %s/%s: %w", b.Tenant, b.Group, err)
 	}
 	return a, nil
 }
 
-// abandoned lists the attempts of a lane that are still open.
+// abandoned lists the attempts of a lane that never ended.
 func abandoned(ctx context.Context, tx *sql.Tx, tenant, group string) ([]collector.Abandoned, error) {
 	return collect(ctx, tx, func(r scanner) (a collector.Abandoned, err error) {
-		err = r.Scan(&a.Seq, &a.RunID, &a.Trigger, instant{&a.StartedAt})
+		err = r.Scan(&a.Seq, &a.RunID, &a.Trigger, instant{&a.StartedAt}, &a.Left)
 		return a, err
-	}, `SELECT seq, run_id, cause, started_at FROM attempts WHERE tenant = $1 AND grp = $2 AND phase = 'running' ORDER BY seq`, tenant, group)
+	}, `SELECT seq, run_id, cause, started_at, phase = 'left' FROM attempts WHERE tenant = $1 AND grp = $2 AND phase IN ('running', 'left') ORDER BY seq`, tenant, group)
 }
 
 // openAttempt stores attempt seq and its residue, and forgets closed attempts.
 func openAttempt(ctx context.Context, tx *sql.Tx, b collector.Begin, seq uint64, datasets []string) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE tenant = $1 AND grp = $2 AND phase <> 'running'`, b.Tenant, b.Group); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE tenant = $1 AND grp = $2 AND phase NOT IN ('running', 'left')`, b.Tenant, b.Group); err != nil {
 		return err
 	}
 	_, err := tx.ExecContext(ctx, `
@@ -147,6 +155,11 @@ func (s *Store) Decide(ctx context.Context, a *collector.Attempt, heads []collec
 // End implements collector.Ledger.
 func (s *Store) End(ctx context.Context, a *collector.Attempt, mismatched []string) error {
 	return s.closeAttempt(ctx, a, phaseEnded, func(tx *sql.Tx) error {
+		if a.Quarantined {
+			if err := quarantine(ctx, tx, a.Tenant, a.Group, a.StartedAt); err != nil {
+				return err
+			}
+		}
 		for _, d := range mismatched {
 			if _, err := tx.ExecContext(ctx, `UPDATE heads SET mismatches = mismatches + 1 WHERE tenant = $1 AND dataset = $2`, a.Tenant, d); err != nil {
 				return err

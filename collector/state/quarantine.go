@@ -11,12 +11,12 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 )
 
-// deaths counts the attempts of a lane, in a row, that began and never ended.
-// Only a dead process leaves such: a run that fails, is stopped or panics ends
-// its attempt. Those up to forgiven do not count.
+// deaths counts the attempts of a lane, in a row, that died with their process:
+// a run that fails, is stopped or panics ends its attempt or leaves it. Those up
+// to forgiven do not count.
 func deaths(open []collector.Abandoned, forgiven uint64) (n int) {
 	for _, a := range open {
-		if a.Seq > forgiven {
+		if a.Seq > forgiven && !a.Left {
 			n++
 		}
 	}
@@ -24,9 +24,20 @@ func deaths(open []collector.Abandoned, forgiven uint64) (n int) {
 }
 
 // quarantine closes a lane whose runs died too often (Invariant 7).
-func quarantine(ctx context.Context, tx *sql.Tx, b collector.Begin) error {
-	_, err := tx.ExecContext(ctx, `UPDATE lanes SET quarantined_at = $1 WHERE tenant = $2 AND grp = $3`, max(millis(b.StartedAt), 1), b.Tenant, b.Group)
+func quarantine(ctx context.Context, tx *sql.Tx, tenant, group string, at time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE lanes SET quarantined_at = $1 WHERE tenant = $2 AND grp = $3`, max(millis(at), 1), tenant, group)
 	return err
+}
+
+// Leave implements collector.Ledger.
+func (s *Store) Leave(ctx context.Context, a *collector.Attempt) error {
+	_, err := s.db.ExecContext(ctx, `
+UPDATE attempts SET phase = 'left' WHERE tenant = $1 AND grp = $2 AND seq = $3 AND owner = $4 AND run_id = $5 AND phase = 'running'`,
+		a.Tenant, a.Group, int64(a.Seq), a.Owner, a.RunID.String())
+	if err != nil {
+		return fmt.Errorf("leave attempt %d of %s/%s: %w", a.Seq, a.Tenant, a.Group, err)
+	}
+	return nil
 }
 
 // Deaths implements collector.Ledger.
@@ -66,6 +77,6 @@ func (s *Store) Release(ctx context.Context, tenant string) (int, error) {
 }
 
 // quarantined is the error of a Begin on a closed lane.
-func quarantined(b collector.Begin, at int64) error {
-	return &collector.QuarantineError{Quarantine: collector.Quarantine{Tenant: b.Tenant, Group: b.Group, Since: time.UnixMilli(at).UTC()}}
+func quarantined(b collector.Begin, at time.Time) error {
+	return &collector.QuarantineError{Quarantine: collector.Quarantine{Tenant: b.Tenant, Group: b.Group, Since: at}}
 }

@@ -89,7 +89,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string) error {
 	err := s.db.tx(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
 			`UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0, quarantined_at = 0 WHERE tenant = $1`,
-			`UPDATE attempts SET phase = 'ended' WHERE tenant = $1 AND phase = 'running'`,
+			`UPDATE attempts SET phase = 'ended' WHERE tenant = $1 AND phase IN ('running', 'left')`,
 			`DELETE FROM holds WHERE tenant = $1`,
 			`DELETE FROM exposures WHERE tenant = $1`,
 		} {

@@ -30,6 +30,18 @@ func testQuarantine(t *testing.T, s *state.Store) {
 	open("posture", 0)
 	open("posture", 1)
 	ok(t, s.End(ctx, open("posture", 2), nil))
+	for range 2 * collector.QuarantineAfter { // whoever lives on is no death
+		ok(t, s.Leave(ctx, open("posture", 0)))
+	}
+	left := open("posture", 0)
+	if n := len(left.Abandoned); n != 2*collector.QuarantineAfter || !left.Abandoned[0].Left {
+		t.Errorf("%d attempts are told of: %+v", n, left.Abandoned)
+	}
+	ok(t, s.Leave(ctx, left))
+	if err := s.Decide(ctx, left, nil); !errors.Is(err, collector.ErrFenced) {
+		t.Errorf("an attempt that was left was decided: %v", err)
+	}
+	ok(t, s.End(ctx, open("posture", 0), nil))
 	for n := range collector.QuarantineAfter {
 		open("posture", n)
 	}
@@ -54,7 +66,11 @@ func testQuarantine(t *testing.T, s *state.Store) {
 		open("posture", n)
 	}
 	open("posture", collector.QuarantineAfter) // and dies as well, before it could tell
-	must[int](t)(s.Release(ctx, "acme"))
+	equal(t, "quarantines before the next begin", nil, must[[]collector.Quarantine](t)(s.Quarantines(ctx, "")))
+	if _, err := try("posture"); err == nil {
+		t.Error("one death more than the limit, and it goes on")
+	}
+	equal(t, "released", 1, must[int](t)(s.Release(ctx, "acme")))
 	a := open("posture", 0) // forgiven
 	equal(t, "abandoned that nobody told of", 4, len(a.Abandoned))
 	ok(t, s.Decide(ctx, a, nil))
@@ -62,7 +78,7 @@ func testQuarantine(t *testing.T, s *state.Store) {
 	for n := range collector.QuarantineAfter {
 		open("posture", n)
 	}
-	open("posture", collector.QuarantineAfter)
+	ok(t, s.End(ctx, open("posture", collector.QuarantineAfter), nil))
 	ok(t, s.RemoveTenant(ctx, "acme"))
 	equal(t, "quarantines of a removed tenant", nil, must[[]collector.Quarantine](t)(s.Quarantines(ctx, "")))
 	addTenants(t, s, "acme")
