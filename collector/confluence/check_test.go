@@ -118,7 +118,7 @@ func TestCheckOfAllCredentials(t *testing.T) {
 // TestProbe: what the vendor keeps closed is asked for, and read as soon as it is
 // open; what cannot be asked now is asked another time.
 func TestProbe(t *testing.T) {
-	s := newSite(t, confluencetest.SiteSettings{Name: "probed"})
+	s := newSite(t, confluencetest.SiteSettings{Name: "probed", Guests: 5})
 	way := s.way(schemas.Credential3LO, append(confluencetest.AllScopes(), "confluence:atlassian-external"))
 	all := func(string, string, string) bool { return true }
 	probe := func(due func(dataset, section, credential string) bool) (*confluence.Source, map[string]bool) {
@@ -151,7 +151,15 @@ func TestProbe(t *testing.T) {
 		t.Errorf("asked before it was due: %v", got)
 	}
 
+	// An answer with nothing in it does not prove that anything is shown.
 	s.sim.OpenToOAuth("sitePermissions", "confluence:atlassian-external")
+	s.sim.OpenToOAuth("confluence_externalCollaboratorsByCriteria", "confluence:atlassian-external")
+	s.sim.Fail(confluencetest.Fault{Kind: confluencetest.FaultEmptyPage, Endpoint: "/graphql", Times: -1})
+	if _, got = probe(all); got[datasets.ExternalCollaborators.Name] {
+		t.Error("an empty list was taken for an open source")
+	}
+	s.sim.ClearFaults()
+	want[datasets.ExternalCollaborators.Name] = true
 	s.sim.OpenToOAuth("publicLinkSpacesByCriteria", "confluence:atlassian-external")
 	s.sim.OpenToOAuth("publicLinksByCriteria", "confluence:atlassian-external")
 	want[datasets.SitePermissions.Name], want[datasets.PublicLinkSpaces.Name] = true, true

@@ -64,6 +64,9 @@ func (s *visit) plugins(ctx context.Context, path string) (list []pluginWire, er
 		return err
 	})
 	s.spend(weightCore, len(list))
+	if err == nil && len(list) == 0 { // Confluence's own parts are always on it
+		err = inCall(path, malformedf("no plugins, not even Confluence's own"))
+	}
 	return list, err
 }
 
@@ -71,9 +74,6 @@ func (s *visit) plugins(ctx context.Context, path string) (list []pluginWire, er
 // plugins, most of them Confluence's own parts.
 func (s *visit) readConnectApps(ctx context.Context, section string, yield yielder) error {
 	list, err := s.plugins(ctx, pathPlugins)
-	if err == nil && len(list) == 0 { // those parts are always on it
-		err = inCall(pathPlugins, malformedf("no plugins, not even Confluence's own"))
-	}
 	if err != nil {
 		return s.readError(datasets.InstalledApps.Dataset, section, err)
 	}

@@ -181,6 +181,10 @@ func (s *visit) readOrganizationSettings(ctx context.Context, section string, yi
 	}
 	err = adminGet(ctx, s, pathOrganizations+"/"+org+"/policies", func(w *policyWire) ident { return w.ID }, func(list []policyWire) error {
 		for i := range list {
+			if firstText(list[i].Attributes.Type) == "" { // a part of the settings' names
+				bad.add("policy", string(list[i].ID), "no type")
+				continue
+			}
 			for _, row := range normalizePolicy(&list[i]) {
 				add(row)
 			}
@@ -205,7 +209,7 @@ func (s *visit) readOrganizationSettings(ctx context.Context, section string, yi
 	if err := yieldPage(yield, table, rows, unknown); err != nil {
 		return err
 	}
-	return bad.err("GET " + pathOrganizations + "/" + org + "/domains")
+	return bad.err("GET " + pathOrganizations + "/" + org)
 }
 
 // normalizePolicy makes two settings of a policy. A value that is not told is nil.

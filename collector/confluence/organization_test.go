@@ -52,11 +52,15 @@ func TestOddOrganizations(t *testing.T) {
 		"a policy without a status":  {datasets.SecurityConfiguration.Dataset, organization, "/policies", func(l []any) { attributes(l[0])["status"] = nil }, schemas.CoverageComplete, 4},
 		"a policy without a rule":    {datasets.SecurityConfiguration.Dataset, organization, "/policies", func(l []any) { delete(attributes(l[0]), "rule") }, schemas.CoverageComplete, 4},
 		"a policy without an id":     {datasets.SecurityConfiguration.Dataset, organization, "/policies", func(l []any) { delete(l[0].(object), "id") }, schemas.CoverageFailed, 0},
+		"a policy without a type":    {datasets.SecurityConfiguration.Dataset, organization, "/policies", func(l []any) { attributes(l[0])["type"] = nil }, schemas.CoveragePartial, 0},
 		"a domain without a status":  {datasets.SecurityConfiguration.Dataset, organization, "/domains", func(l []any) { attributes(l[0])["claim"] = nil }, schemas.CoverageComplete, 3},
 		"a domain without a name":    {datasets.SecurityConfiguration.Dataset, organization, "/domains", func(l []any) { attributes(l[0])["name"] = "" }, schemas.CoveragePartial, 0},
 		"an organization without id": {datasets.SecurityConfiguration.Dataset, organization, "/v1/orgs", func(l []any) { l[0].(object)["id"] = "" }, schemas.CoverageFailed, 0},
 		"a user without an id":       {datasets.UserActivities.Dataset, whole, "/search", func(l []any) { l[0].(object)["accountId"] = nil }, schemas.CoverageFailed, 0},
 		"an activity at no time":     {datasets.UserActivities.Dataset, whole, "/search", func(l []any) { firstAccess(l)["lastActiveTimestamp"] = "lately" }, schemas.CoveragePartial, 1},
+		"a user of unknown products": {datasets.UserActivities.Dataset, whole, "/search", func(l []any) { l[0].(object)["productAccess"] = nil }, schemas.CoveragePartial, 0},
+		"a product without a name":   {datasets.UserActivities.Dataset, whole, "/search", func(l []any) { firstAccess(l)["key"] = nil }, schemas.CoveragePartial, 0},
+		"a product of no site":       {datasets.UserActivities.Dataset, whole, "/search", func(l []any) { delete(firstAccess(l), "id") }, schemas.CoveragePartial, 0},
 		"users of another site": {datasets.UserActivities.Dataset, whole, "/search", func(l []any) {
 			for _, u := range l {
 				u.(object)["productAccess"] = []any{object{"key": "confluence", "id": "ari:cloud:confluence::site/other"}}

@@ -163,9 +163,16 @@ func (s *visit) readUserActivity(ctx context.Context, _ string, yield yielder) e
 		users += len(list)
 		var rows, unknown []datasets.UserActivity
 		for _, w := range list {
+			if w.ProductAccess == nil {
+				bad.add("account", string(w.AccountID), "it does not say which products it uses")
+			}
 			for _, p := range w.ProductAccess {
-				if !strings.HasSuffix(string(p.ID), "site/"+s.site) || optional(p.Key) == nil {
+				if p.ID != "" && !strings.HasSuffix(string(p.ID), "site/"+s.site) {
 					continue // another site's
+				}
+				if p.ID == "" || optional(p.Key) == nil {
+					bad.add("account", string(w.AccountID), "a product that it uses has no name or no site")
+					continue
 				}
 				row := datasets.UserActivity{AccountID: string(w.AccountID), Product: *p.Key, Name: optional(w.Name), Source: "organization"}
 				if p.LastActive != nil && *p.LastActive != "" {

@@ -28,13 +28,23 @@ func (s *Source) Probe(ctx context.Context, due func(dataset, section, credentia
 			}
 			e := collector.Exposure{Tenant: s.tenant, Dataset: table.Name, Section: a.Section, Credential: a.Credential, ProbedAt: s.now().UTC()}
 			v := &visit{Source: s, way: w, access: a, peek: true}
-			err := v.read(ctx, table, a.Section, func(collector.Page) error { return nil })
+			rows := 0
+			err := v.read(ctx, table, a.Section, func(p collector.Page) error {
+				if p.Rows != nil {
+					rows += p.Rows.Len()
+				}
+				return nil
+			})
 			if ctx.Err() != nil {
 				return found
 			}
-			e.Open = err == nil || stateOf(err) == schemas.CoveragePartial
+			// A gateway also answers those whom it lets see nothing, with nothing.
+			e.Open = (err == nil || stateOf(err) == schemas.CoveragePartial) && rows > 0
 			e.Evidence = a.String() + ": answers"
-			if err != nil {
+			switch {
+			case err == nil && rows == 0:
+				e.Evidence += " without a row, which may mean that it shows none"
+			case err != nil:
 				e.Evidence = evidenceOf(err)
 				if stateOf(err) == schemas.CoverageFailed {
 					continue // nothing was learnt
