@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -76,12 +77,14 @@ func (d *reading) glance(ctx context.Context, listed []string) (same bool, err e
 	}
 	close(queue)
 	seen := make(map[string]*glanced, len(listed))
+	var left atomic.Int64 // rows that all glances of the dataset may remember
+	left.Store(2 * glanceRows)
 	group, gctx := errgroup.WithContext(ctx)
 	for range min(d.run.Concurrency, len(listed)) {
 		group.Go(func() (err error) {
 			defer recoverAs(&err) // Invariant 7: a panic ends this run, not the process
 			for p := range queue {
-				g := d.look(gctx, p)
+				g := d.look(gctx, p, &left)
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
 				}
@@ -119,10 +122,14 @@ func (d *reading) glance(ctx context.Context, listed []string) (same bool, err e
 }
 
 // look reads one partition and remembers its pages.
-func (d *reading) look(ctx context.Context, p string) *glanced {
+func (d *reading) look(ctx context.Context, p string, left *atomic.Int64) *glanced {
 	g := &glanced{}
 	var h schemas.Hasher
 	keys := map[schemas.KeyHash]struct{}{}
+	if left.Load() < 0 {
+		g.err, g.doubt = errGlanceTooLong, true
+		return g
+	}
 	g.err = d.run.source.Read(d.run.readCtx, d.table, p, func(page Page) error {
 		if page.Unknown != nil && page.Unknown.Len() > 0 {
 			g.doubt = true
@@ -138,7 +145,13 @@ func (d *reading) look(ctx context.Context, p string) *glanced {
 			g.rows++
 			g.digest = g.digest.Add(h.RowDigest(p, key, row))
 		}
-		if g.read > 2*glanceRows {
+		n := 0
+		for _, rows := range []schemas.Rows{page.Rows, page.Unknown} {
+			if rows != nil {
+				n += rows.Len()
+			}
+		}
+		if left.Add(-int64(n)) < 0 { // Invariant 7: memory is bounded
 			return errGlanceTooLong
 		}
 		g.pages = append(g.pages, page)

@@ -2,8 +2,10 @@ package collector_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -11,6 +13,7 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
 
@@ -98,4 +101,52 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// wide is a source with a few rows of each space, or with many.
+type wide struct {
+	scripted
+	rows  int
+	reads *atomic.Int64
+}
+
+func (s wide) Partitions(*schemas.Dataset) []string { return []string{"s1", "s2", "s3", "s4"} }
+
+func (s wide) Read(ctx context.Context, table *schemas.Dataset, partition string, yield func(collector.Page) error) error {
+	if table.Name == datasets.Spaces.Name {
+		return s.scripted.Read(ctx, table, partition, yield)
+	}
+	s.reads.Add(1)
+	for from := 0; from < s.rows; from += 100 {
+		page := make([]datasets.SpacePermission, min(100, s.rows-from))
+		for i := range page {
+			page[i].PermissionID = fmt.Sprint(from + i)
+		}
+		if err := yield(collector.Page{Rows: datasets.SpacePermissions.Page(page)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestGlanceIsBounded is a part of Invariant 7: a dataset that was small and is not
+// any more is not kept in memory whole, however many partitions it has; what was
+// looked at too early is read once more.
+func TestGlanceIsBounded(t *testing.T) {
+	w := newBareWorld(t, modelled)
+	var reads atomic.Int64
+	rows := 3
+	w.runner.Open = func(context.Context, collector.Tenant, []*schemas.Dataset) (collector.Source, error) {
+		return wide{scripted{0}, rows, &reads}, nil
+	}
+	w.run(schemas.GroupPosture)
+	w.run(schemas.GroupPosture)
+	rows, _ = 1500, reads.Swap(0)
+	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeChanged || row.Added != 4*1497 {
+		t.Errorf("%+v", row)
+	}
+	if n := reads.Load(); n <= 4 {
+		t.Errorf("4 partitions of 1500 rows were read %d times: all of them were kept", n)
+	}
+	w.want("SELECT count() FROM sitedrift.space_permissions WHERE tenant_id = $T", "6000")
 }
