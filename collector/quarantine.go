@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -37,15 +38,24 @@ func (e *QuarantineError) Error() string {
 // ready to use; one is shared by all runs of a process.
 type Suspects struct{ running sync.Mutex }
 
-// alone waits until no other suspect is run, if the group is one; free lets the
-// next one go. A suspect that waits has not begun, so it is not blamed for the
-// death that another brings (Invariant 7).
+// SuspectPause is how long a suspect waits before it asks again whether it is the
+// only one.
+const SuspectPause = 5 * time.Second
+
+// ErrSuspect says that a run has to wait for that of another suspect.
+var ErrSuspect = errors.New("its runs took the process down twice, so that it is run while no other such group is, and one is")
+
+// alone makes sure that no other suspect is run, if the group is one; free lets
+// others go. ErrSuspect says that one is: a suspect that waits has not begun, so
+// that it is not blamed for the death that another brings (Invariant 7).
 func (s *Suspects) alone(ctx context.Context, ledger Ledger, tenant, group string) (free func(), err error) {
 	n, err := ledger.Deaths(ctx, tenant, group)
 	if err != nil || n < suspectAfter {
 		return func() {}, err
 	}
-	s.running.Lock()
+	if !s.running.TryLock() {
+		return nil, fmt.Errorf("%s of %s: %w", group, tenant, ErrSuspect)
+	}
 	return s.running.Unlock, nil
 }
 

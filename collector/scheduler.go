@@ -115,6 +115,8 @@ func (s *Scheduler) work(ctx context.Context, job Job, progress func(Progress)) 
 	}
 	failures, closed := 0, (*QuarantineError)(nil)
 	switch {
+	case errors.Is(err, ErrSuspect):
+		next = s.Now().Add(SuspectPause)
 	case errors.As(err, &closed):
 		log.Warn("the run was not begun", zap.Error(err))
 	case err != nil:
