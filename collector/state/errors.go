@@ -31,7 +31,7 @@ func (e *InUseError) Error() string {
 	if e.PID > 0 {
 		who = fmt.Sprintf("sitedrift process %d", e.PID)
 	}
-	return fmt.Sprintf("state directory %s is in use by %s; talk to that daemon, or stop it first", e.Dir, who)
+	return fmt.Sprintf("state directory %s is in use by %s, a daemon without a socket or another command (connect waits for a person): let it end, or stop it first", e.Dir, who)
 }
 
 // Unwrap makes errors.Is(err, ErrInUse) true.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -78,9 +79,10 @@ func (s *Store) SetPaused(ctx context.Context, id string, paused bool) error {
 // RemoveTenant erases a tenant with its credentials, schedules and holds. Its
 // heads and attempt numbers stay: rows in the warehouse keep their meaning, and
 // a tenant that comes back under the same id goes on counting. A run in
-// progress is fenced. Repeating it after a failure is safe; ErrUnknownTenant
+// progress is fenced, and what it wrote is swept like that of other dead ones from
+// the given time on. Repeating it after a failure is safe; ErrUnknownTenant
 // when there is none.
-func (s *Store) RemoveTenant(ctx context.Context, id string) error {
+func (s *Store) RemoveTenant(ctx context.Context, id string, at time.Time) error {
 	// Credentials go first: after a crash in between, the tenant is still
 	// listed and can be removed again, and no secret is left behind unseen.
 	if err := s.DeleteCredentials(ctx, id); err != nil {
@@ -96,6 +98,10 @@ func (s *Store) RemoveTenant(ctx context.Context, id string) error {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return err
 			}
+		}
+		// A run under way may still write: what it leaves is swept.
+		if _, err := tx.ExecContext(ctx, `UPDATE residue SET superseded_at = $2 WHERE tenant = $1 AND superseded_at = 0`, id, max(millis(at), 1)); err != nil {
+			return err
 		}
 		n, err := affected(ctx, tx, `DELETE FROM tenants WHERE id = $1`, id) // work goes with it
 		if err == nil && n == 0 {

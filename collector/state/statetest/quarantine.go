@@ -79,7 +79,7 @@ func testQuarantine(t *testing.T, s *state.Store) {
 		open("posture", n)
 	}
 	ok(t, s.End(ctx, open("posture", collector.QuarantineAfter), nil))
-	ok(t, s.RemoveTenant(ctx, "acme"))
+	ok(t, s.RemoveTenant(ctx, "acme", noon))
 	equal(t, "quarantines of a removed tenant", nil, must[[]collector.Quarantine](t)(s.Quarantines(ctx, "")))
 	addTenants(t, s, "acme")
 	if _, err := try("posture"); err != nil {

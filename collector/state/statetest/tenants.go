@@ -36,7 +36,7 @@ func testTenants(t *testing.T, s *state.Store) {
 	}
 	_, err := s.Tenant(ctx, "nobody")
 	for what, err := range map[string]error{
-		"Tenant": err, "SetPaused": s.SetPaused(ctx, "nobody", true), "RemoveTenant": s.RemoveTenant(ctx, "nobody"),
+		"Tenant": err, "SetPaused": s.SetPaused(ctx, "nobody", true), "RemoveTenant": s.RemoveTenant(ctx, "nobody", noon),
 		"PutSchedule": s.PutSchedule(ctx, collector.Schedule{Tenant: "nobody", Group: "posture", Cron: "@hourly", NextAt: noon}),
 	} {
 		if !errors.Is(err, state.ErrUnknownTenant) || !strings.Contains(err.Error(), "sitedrift tenants list") || !strings.Contains(err.Error(), "nobody") {
@@ -58,7 +58,7 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 	ok(t, s.Decide(ctx, decided, moved(decided, "spaces")))
 	running := begin(t, s, "acme", "posture", "spaces")
 
-	ok(t, s.RemoveTenant(ctx, "acme"))
+	ok(t, s.RemoveTenant(ctx, "acme", noon))
 
 	if _, err := s.Tenant(ctx, "acme"); !errors.Is(err, state.ErrUnknownTenant) {
 		t.Errorf("the tenant is still there: %v", err)
@@ -93,5 +93,5 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 	}
 	// A removal that stopped half-way is repeated without harm.
 	ok(t, s.DeleteCredentials(ctx, "acme"))
-	ok(t, s.RemoveTenant(ctx, "acme"))
+	ok(t, s.RemoveTenant(ctx, "acme", noon))
 }

@@ -59,7 +59,7 @@ func testWorkModel(t *testing.T, s *state.Store) {
 				ok(t, err)
 			},
 		})
-		ok(t, s.RemoveTenant(t.Context(), tenant))
+		ok(t, s.RemoveTenant(t.Context(), tenant, noon))
 	})
 }
 
