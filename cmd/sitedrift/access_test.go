@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,5 +132,85 @@ func TestNoOldTokenForANewRun(t *testing.T) {
 	connect("Second")
 	if header() == first {
 		t.Error("the first person's token is used for a run of the second person's grant")
+	}
+}
+
+// TestConsentForATenantThatIsGone: a person takes minutes to consent. A tenant that
+// was removed meanwhile does not come back, and one that moved gets no grant that
+// was given for its old site.
+func TestConsentForATenantThatIsGone(t *testing.T) {
+	a, provider, _ := connectedApp(t)
+	site, err := a.store.Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, meanwhile := range map[string]func() error{
+		"moved": func() error {
+			there := site
+			there.SiteURL = "https://elsewhere.atlassian.net"
+			return a.store.PutTenant(t.Context(), there)
+		},
+		"removed": func() error { return a.store.RemoveTenant(t.Context(), "acme", time.Now()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := a.store.PutTenant(t.Context(), site); err != nil {
+				t.Fatal(err)
+			}
+			code, err := provider.Consent(sim.ConsentRequest{ClientID: a.cfg.OAuth.ClientID, AccountID: provider.AddPerson(sim.Person{Name: name}).AccountID, Sites: []string{"acme"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := meanwhile(); err != nil {
+				t.Fatal(err)
+			}
+			consent := &oauth.Consent{Provider: a.provider, Store: consentStore{a.store, site}, Vault: a.vault, Transport: a.transport, Now: a.out.now}
+			_, err = consent.CompleteWithCode(t.Context(), oauth.Request{Tenant: "acme", SiteURL: site.SiteURL}, code)
+			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "nothing was stored") {
+				t.Errorf("error %v", err)
+			}
+			if left, err := a.store.TenantCredentials(t.Context(), "acme"); err != nil || len(left) > 0 {
+				t.Errorf("stored: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestAnotherAddressForgetsTheCloudID: under the old id the old site would be read,
+// and told of as the new one.
+func TestAnotherAddressForgetsTheCloudID(t *testing.T) {
+	a, _, connect := connectedApp(t)
+	connect("Somebody")
+	configured := a.cfg.Tenants
+	a.cfg.Tenants = nil // as one that was added by hand
+	put := func(site string) string {
+		t.Helper()
+		if _, err := opPutTenants(t.Context(), a, putParams{Tenants: []config.Tenant{{ID: "acme", Name: "acme", Site: site, Deployment: schemas.Cloud}}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		now, err := a.store.Tenant(t.Context(), "acme")
+		if err != nil || now.SiteURL != site {
+			t.Fatalf("%+v, %v", now, err)
+		}
+		return now.CloudID
+	}
+	known := collector.Tenant{ID: "acme", Name: "acme", SiteURL: configured[0].Site, Deployment: schemas.Cloud, CloudID: "0d0d0d0d-0000-4000-8000-000000000000", CreatedAt: time.Now()}
+	if err := a.store.PutTenant(t.Context(), known); err != nil {
+		t.Fatal(err)
+	}
+	if id := put(known.SiteURL); id != known.CloudID {
+		t.Errorf("at the same address the id is %q", id)
+	}
+	if id := put("https://elsewhere.atlassian.net"); id != "" {
+		t.Errorf("at another address the id is %q", id)
+	}
+	if err := a.store.PutTenant(t.Context(), known); err != nil {
+		t.Fatal(err)
+	}
+	a.cfg.Tenants = []config.Tenant{{ID: "acme", Name: "acme", Site: "https://elsewhere.atlassian.net", Deployment: schemas.Cloud}}
+	if err := a.storeTenants(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := a.store.Tenant(t.Context(), "acme"); err != nil || now.CloudID != "" {
+		t.Errorf("configured with another address: %+v, %v", now, err)
 	}
 }

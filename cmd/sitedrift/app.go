@@ -215,7 +215,7 @@ func (a *app) openVault(ctx context.Context) (*vault.Vault, error) {
 		return nil, err
 	}
 	if len(stored) > 0 {
-		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and what is stored for %s is encrypted with it: put it back from its backup; if it is lost for good, delete the stored credentials (%s) and connect each tenant again", a.cfg.Vault.KeyFile, count(len(stored), "tenant"), a.credentialsPlace())
+		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and what is stored, %s, is encrypted with it: put it back from its backup; if it is lost for good, delete the stored credentials (%s) and connect each tenant again", a.cfg.Vault.KeyFile, count(len(stored), "credential"), a.credentialsPlace())
 	}
 	if err := os.MkdirAll(filepath.Dir(a.cfg.Vault.KeyFile), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the key file (vault.key_file): %w", err)

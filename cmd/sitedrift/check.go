@@ -152,7 +152,7 @@ func (res checked) print(out io.Writer) error {
 			fmt.Fprintf(out, "\n%s: %s\n", c.Kind, warning)
 		}
 	}
-	if len(res.Missing) > 0 {
+	if len(res.Missing) > 0 && (len(res.Credentials) == 0 || slices.ContainsFunc(res.Credentials, func(c credInfo) bool { return schemas.Scoped(c.Kind) })) {
 		fmt.Fprintf(out, "\nscopes to ask for: %s\n", strings.Join(res.Wanted, " "))
 		fmt.Fprintf(out, "not granted (an alternative may be): %s\n", strings.Join(res.Missing, " "))
 	}

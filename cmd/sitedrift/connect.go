@@ -15,6 +15,7 @@ import (
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/collector/vault"
 	"github.com/sitedrift/sitedrift/config"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -92,6 +93,9 @@ func opConnect(ctx context.Context, a *app, p connectParams, emit func(any)) (co
 	}
 	if p.Kind == "" {
 		p.Kind = grantKind(t)
+		if p.Secret != "" && p.ClientID == "" {
+			return connected{}, usage("say with --kind what the secret is: %s", strings.Join(secretKinds(t), ", "))
+		}
 	}
 	if kinds := schemas.Credentials(deployment(t)); !slices.Contains(kinds, p.Kind) {
 		return connected{}, usage("--kind %s: a site on %s takes %s", p.Kind, deployment(t), strings.Join(kinds, ", "))
@@ -106,6 +110,11 @@ func opConnect(ctx context.Context, a *app, p connectParams, emit func(any)) (co
 	}
 }
 
+// secretKinds are the kinds of credentials that are stored as they are given.
+func secretKinds(t collector.Tenant) []string {
+	return slices.DeleteFunc(schemas.Credentials(deployment(t)), func(kind string) bool { return kind == grantKind(t) })
+}
+
 func deployment(t collector.Tenant) string { return cmp.Or(t.Deployment, schemas.Cloud) }
 
 // consent gets a grant in the browser, or takes over a refresh token.
@@ -118,7 +127,7 @@ func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams, 
 	if len(scopes) == 0 {
 		scopes = wantedScopes(p.Kind)
 	}
-	consent := &oauth.Consent{Provider: provider, Store: a.store, Vault: a.vault, Transport: a.transport, Now: a.out.now, Log: a.log.Named("oauth"), Again: connectCommand}
+	consent := &oauth.Consent{Provider: provider, Store: consentStore{a.store, t}, Vault: a.vault, Transport: a.transport, Now: a.out.now, Log: a.log.Named("oauth"), Again: connectCommand}
 	req := oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: scopes}
 	var res oauth.Result
 	if p.Refresh != "" {
@@ -129,6 +138,9 @@ func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams, 
 	if err != nil {
 		return connected{}, err
 	}
+	if t, err = unmoved(ctx, a.store, t); err != nil { // as it is now: much may have changed while a person read a page
+		return connected{}, err
+	}
 	t.CloudID = res.CloudID
 	if err := a.store.PutTenant(ctx, t); err != nil {
 		return connected{}, err
@@ -137,6 +149,33 @@ func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams, 
 		Tenant: t.ID, Kind: p.Kind, CloudID: res.CloudID, SiteName: res.SiteName, SiteURL: res.SiteURL,
 		Granted: some(res.Granted), Missing: some(res.Missing), Extra: some(res.Extra), Warnings: some(res.Warnings),
 	}, a.wake(ctx, t.ID)
+}
+
+// consentStore stores a grant only if its tenant is still there, at the site that
+// consent was asked for: people take minutes.
+type consentStore struct {
+	*state.Store
+	asked collector.Tenant
+}
+
+// PutConsent implements oauth.Store.
+func (s consentStore) PutConsent(ctx context.Context, c collector.Credential) (collector.Credential, error) {
+	if _, err := unmoved(ctx, s.Store, s.asked); err != nil {
+		return c, err
+	}
+	return s.Store.PutConsent(ctx, c)
+}
+
+// unmoved reads a tenant again; an error says that it is gone, or at another site.
+func unmoved(ctx context.Context, store *state.Store, asked collector.Tenant) (collector.Tenant, error) {
+	now, err := store.Tenant(ctx, asked.ID)
+	switch {
+	case errors.Is(err, state.ErrUnknownTenant):
+		return now, fmt.Errorf("tenant %s was removed while consent was asked for; nothing was stored", asked.ID)
+	case err == nil && now.SiteURL != asked.SiteURL:
+		return now, fmt.Errorf("tenant %s moved from %s to %s while consent was asked for; nothing was stored: begin again with %s", asked.ID, asked.SiteURL, now.SiteURL, connectCommand(asked.ID, ""))
+	}
+	return now, err
 }
 
 // consentProvider is the authorization server that is asked for consent: the one

@@ -32,7 +32,7 @@ func (a *app) storeTenants(ctx context.Context) error {
 				return err
 			}
 		}
-		if t.CloudID != "" {
+		if t.CloudID != "" || before.SiteURL != stored.SiteURL { // at another address it may be another site
 			stored.CloudID = t.CloudID
 		}
 		if err := a.store.PutTenant(ctx, stored); err != nil {

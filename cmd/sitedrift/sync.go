@@ -25,7 +25,7 @@ type syncCmd struct {
 
 // Help is shown by --help.
 func (syncCmd) Help() string {
-	return "Exit code 0: everything was read. 3: it finished, and something could not be seen (coverage says why). 1: nothing could be read."
+	return "Exit code 0: all that the tenant's credentials open was read (check shows what they do not). 3: it finished, and something that they open could not be seen (coverage says why). 1: nothing could be read."
 }
 
 type syncParams struct {

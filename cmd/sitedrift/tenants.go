@@ -143,7 +143,7 @@ func (tenantsListCmd) Run(e *env) error {
 		next := "-"
 		var soonest time.Time
 		for _, s := range t.Schedules {
-			if soonest.IsZero() || s.Next.Before(soonest) {
+			if !t.Paused && !s.Paused && (soonest.IsZero() || s.Next.Before(soonest)) {
 				soonest, next = s.Next, s.Group+" "+s.Next.UTC().Format("2006-01-02 15:04")
 			}
 		}

@@ -125,7 +125,11 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 		}
 		now := collector.Tenant{ID: t.ID, Name: t.Name, SiteURL: t.Site, Deployment: t.Deployment, CloudID: t.CloudID, Paused: t.Paused, CreatedAt: a.out.now().UTC()}
 		i := slices.IndexFunc(stored, func(s collector.Tenant) bool { return s.ID == t.ID })
+		_, configured := a.cfg.Tenant(t.ID)
 		switch {
+		case configured:
+			problems = append(problems, fmt.Errorf("tenant %s is in the configuration, which counts at each start: change it in %s", t.ID, a.cfg.File))
+			continue
 		case i < 0:
 			res.Added = append(res.Added, t.ID)
 			puts = append(puts, now)
@@ -136,7 +140,7 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 			problems = append(problems, fmt.Errorf("tenant %s is a site on %s: a site that moved to %s is another tenant, with a history of its own", t.ID, deployment(stored[i]), t.Deployment))
 		}
 		now.CreatedAt = stored[i].CreatedAt
-		if now.CloudID == "" {
+		if now.CloudID == "" && now.SiteURL == stored[i].SiteURL { // at another address it may be another site
 			now.CloudID = stored[i].CloudID
 		}
 		now.Paused = now.Paused || stored[i].Paused
@@ -220,7 +224,7 @@ func opRemove(ctx context.Context, a *app, p removeParams, _ func(any)) (removed
 	if err != nil {
 		return res, err
 	}
-	if err := a.store.RemoveTenant(ctx, p.ID); err != nil && !errors.Is(err, state.ErrUnknownTenant) {
+	if err := a.store.RemoveTenant(ctx, p.ID, a.out.now()); err != nil && !errors.Is(err, state.ErrUnknownTenant) {
 		return res, err
 	}
 	if p.Erase {
