@@ -2,8 +2,8 @@ package collector_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,7 +120,7 @@ func (s wide) Read(ctx context.Context, table *schemas.Dataset, partition string
 	for from := 0; from < s.rows; from += 100 {
 		page := make([]datasets.SpacePermission, min(100, s.rows-from))
 		for i := range page {
-			page[i].PermissionID = fmt.Sprint(from + i)
+			page[i].PermissionID = strconv.Itoa(from + i)
 		}
 		if err := yield(collector.Page{Rows: datasets.SpacePermissions.Page(page)}); err != nil {
 			return err
