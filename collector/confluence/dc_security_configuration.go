@@ -44,7 +44,8 @@ func (s *visit) readDataCenterConfiguration(ctx context.Context, section string,
 	if err != nil {
 		return s.readError(datasets.SecurityConfiguration.Dataset, section, err)
 	}
-	return yieldPage(yield, datasets.SecurityConfiguration, rows, nil)
+	rows, unknown := told(rows)
+	return yieldPage(yield, datasets.SecurityConfiguration, rows, unknown)
 }
 
 // serverInformation asks the site who it is. An answer about another site is worth

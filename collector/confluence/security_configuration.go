@@ -63,7 +63,21 @@ func (s *visit) readSecurityConfiguration(ctx context.Context, section string, y
 	if err != nil {
 		return s.readError(datasets.SecurityConfiguration.Dataset, section, err)
 	}
-	return yieldPage(yield, datasets.SecurityConfiguration, rows, nil)
+	rows, unknown := told(rows)
+	return yieldPage(yield, datasets.SecurityConfiguration, rows, unknown)
+}
+
+// told parts settings whose value the answer left out from the others: left out is
+// not empty.
+func told(settings []datasets.Setting) (rows, unknown []datasets.Setting) {
+	for _, row := range settings {
+		if row.Value == nil {
+			unknown = append(unknown, row)
+		} else {
+			rows = append(rows, row)
+		}
+	}
+	return rows, unknown
 }
 
 // systemInfo asks the site who it is. An answer about another site is worth
