@@ -214,3 +214,29 @@ func TestAnotherAddressForgetsTheCloudID(t *testing.T) {
 		t.Errorf("configured with another address: %+v, %v", now, err)
 	}
 }
+
+// TestTokensOfAnotherSiteAreNotUsed: a run that began before its tenant moved must
+// not send what was stored since to the old site.
+func TestTokensOfAnotherSiteAreNotUsed(t *testing.T) {
+	a, _, connect := connectedApp(t)
+	connect("Somebody")
+	before, err := a.store.Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before.CloudID = "0d0d0d0d-0000-4000-8000-000000000000"
+	if err := a.store.PutTenant(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.openSource(t.Context(), before, tables(), nil); err != nil {
+		t.Fatal(err)
+	}
+	after := before
+	after.SiteURL = "https://elsewhere.atlassian.net"
+	if err := a.store.PutTenant(t.Context(), after); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.openSource(t.Context(), before, tables(), nil); err == nil || !strings.Contains(err.Error(), after.SiteURL) {
+		t.Errorf("a source of the old site: %v", err)
+	}
+}

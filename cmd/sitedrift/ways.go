@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -52,6 +53,13 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	stored, err := a.store.TenantCredentials(ctx, t.ID)
 	if err != nil {
 		return nil, err
+	}
+	// The tenant may have moved since it was read, and these be the new site's.
+	switch now, err := a.store.Tenant(ctx, t.ID); {
+	case err != nil:
+		return nil, unknownTenant(err)
+	case now.SiteURL != t.SiteURL || now.CloudID != t.CloudID:
+		return nil, fmt.Errorf("the site of tenant %s changed from %s to %s while a run began: the next one reads it", t.ID, t.SiteURL, now.SiteURL)
 	}
 	settings := confluence.Settings{
 		Tenant: t.ID, Deployment: t.Deployment, Site: siteID(t), Tables: scope, Now: a.out.now,
