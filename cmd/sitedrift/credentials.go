@@ -28,6 +28,12 @@ type credInfo struct {
 	Unscoped    bool       `json:"unscoped"` // may do all that its account may
 }
 
+// isConsent reports whether a kind of credential is a person's consent, whose tokens
+// rotate, and not a token or key that was handed over.
+func isConsent(kind string) bool {
+	return kind == schemas.Credential3LO || kind == schemas.CredentialDCOAuth
+}
+
 // moved erases the credentials that are sent to a tenant's own site, when that is
 // another one from now on: a token must never reach a host that it was not given
 // for. What is sent to Atlassian's shared services stays.
@@ -55,12 +61,11 @@ func (a *app) showCredential(c collector.Credential) credInfo {
 		Unscoped: !schemas.Scoped(c.Kind),
 	}
 	left, soon := oauth.Countdown(c, a.out.now())
-	rotates := c.Kind == schemas.Credential3LO || c.Kind == schemas.CredentialDCOAuth
-	if !rotates && !c.AccessExpiresAt.IsZero() {
+	if !isConsent(c.Kind) && !c.AccessExpiresAt.IsZero() {
 		end := c.AccessExpiresAt
 		info.ExpiresAt = &end
 	}
-	if c.Kind == schemas.Credential3LO || info.ExpiresAt != nil {
+	if alive := c.State == collector.CredentialOK; alive && c.Kind == schemas.Credential3LO || info.ExpiresAt != nil {
 		info.DaysLeft, info.Soon = &left, soon
 	}
 	return info
@@ -86,6 +91,7 @@ func (c credInfo) print(out io.Writer) {
 		line("%s", cell(c.Reason, 160))
 	}
 	switch {
+	case c.State != string(collector.CredentialOK): // the reason says it all
 	case c.Kind == schemas.Credential3LO:
 		line("consent of %s, %d days until it must be renewed", c.ConsentedAt.UTC().Format("2006-01-02"), *c.DaysLeft)
 	case c.DaysLeft != nil:

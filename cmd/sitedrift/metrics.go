@@ -103,9 +103,9 @@ type stateCollector struct {
 func newStateCollector(a *app) *stateCollector {
 	return &stateCollector{
 		a:    a,
-		age:  prometheus.NewDesc("sitedrift_credential_age_seconds", "Time since the credential last worked.", []string{"tenant", "kind"}, nil),
-		left: prometheus.NewDesc("sitedrift_credential_consent_days_left", "Days until a person must consent again.", []string{"tenant", "kind"}, nil),
-		ok:   prometheus.NewDesc("sitedrift_credential_ok", "1 if the credential can be used, 0 if it needs consent again.", []string{"tenant", "kind"}, nil),
+		age:  prometheus.NewDesc("sitedrift_credential_age_seconds", "Time since the grant was last refreshed.", []string{"tenant", "kind"}, nil),
+		left: prometheus.NewDesc("sitedrift_credential_consent_days_left", "Days until a person must consent again, or make a new token; none when its end is not known.", []string{"tenant", "kind"}, nil),
+		ok:   prometheus.NewDesc("sitedrift_credential_ok", "1 if the grant is alive, 0 if it needs consent again; of tokens and keys 1, whatever the site says of them: see coverage.", []string{"tenant", "kind"}, nil),
 		quarantined: prometheus.NewDesc("sitedrift_quarantined", "1 for a group that is run no more, since its runs took the process down.",
 			[]string{"tenant", "group"}, nil),
 		engines: prometheus.NewDesc("sitedrift_engine_restarts_total", "Times that the embedded engine was started again.", nil, nil),
@@ -142,13 +142,17 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	now := c.a.out.now()
 	for _, k := range all {
-		left, _ := oauth.Countdown(k, now)
 		ok := 0.0
 		if k.State == collector.CredentialOK {
 			ok = 1
 		}
-		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, now.Sub(k.LastOKAt).Seconds(), k.Tenant, k.Kind)
-		ch <- prometheus.MustNewConstMetric(c.left, prometheus.GaugeValue, float64(left), k.Tenant, k.Kind)
+		if isConsent(k.Kind) { // of the others no use is noted
+			ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, now.Sub(k.LastOKAt).Seconds(), k.Tenant, k.Kind)
+		}
+		if _, known := oauth.EndsAt(k); known && k.State == collector.CredentialOK {
+			left, _ := oauth.Countdown(k, now)
+			ch <- prometheus.MustNewConstMetric(c.left, prometheus.GaugeValue, float64(left), k.Tenant, k.Kind)
+		}
 		ch <- prometheus.MustNewConstMetric(c.ok, prometheus.GaugeValue, ok, k.Tenant, k.Kind)
 	}
 }
