@@ -190,6 +190,7 @@ func TestProbeFindsWhatOpens(t *testing.T) {
 func TestTokensStayWithTheirSite(t *testing.T) {
 	a, provider, connect := connectedApp(t)
 	connect("Somebody")
+	a.cfg.Tenants = nil // as one that was added by hand
 	if _, err := a.tokens.Keep(t.Context(), oauth.Static{Tenant: "acme", Kind: schemas.CredentialAPIToken, Account: "bot@acme.example", Secret: vault.NewSecret("secret-token")}); err != nil {
 		t.Fatal(err)
 	}
