@@ -80,10 +80,6 @@ bench: deps ## Measure against the stated limits; ARGS=--json prints one object 
 microbench: ## Run the benchmarks of the packages, in the form that benchstat reads
 	@$(GO) test -run '^$$' -bench . -benchmem -count 6 -p 1 $(ARGS) ./...
 
-.PHONY: chaos
-chaos: deps ## Kill and fault a running system; ARGS='--minutes 10 --seed 1'
-	@CGO_ENABLED=0 $(GO) run ./cmd/chaos $(ARGS)
-
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) bash tools/fuzz.sh
