@@ -43,7 +43,7 @@ type Suspects struct{ running sync.Mutex }
 const SuspectPause = 5 * time.Second
 
 // ErrSuspect says that a run has to wait for that of another suspect.
-var ErrSuspect = errors.New("its runs took the process down twice, so that it is run while no other such group is, and one is")
+var ErrSuspect = errors.New("its runs took the process down twice, so that it is run while no other such group is, and one is: try again when that run has ended")
 
 // alone makes sure that no other suspect is run, if the group is one; free lets
 // others go. ErrSuspect says that one is: a suspect that waits has not begun, so

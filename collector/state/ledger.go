@@ -52,13 +52,12 @@ func (s *Store) Begin(ctx context.Context, b collector.Begin) (*collector.Attemp
 	}
 	a := &collector.Attempt{Tenant: b.Tenant, Group: b.Group, RunID: b.RunID, Owner: b.Owner, StartedAt: b.StartedAt}
 	var closedAt time.Time
-	var forgiven uint64
 	err := s.db.tx(ctx, func(tx *sql.Tx) (err error) {
 		// Invariant 3: from here on every earlier attempt of the lane is fenced.
 		err = tx.QueryRowContext(ctx, `
 INSERT INTO lanes (tenant, grp, seq) VALUES ($1, $2, 1)
 ON CONFLICT (tenant, grp) DO UPDATE SET seq = lanes.seq + 1
-RETURNING seq, quarantined_at, forgiven`, b.Tenant, b.Group).Scan(&a.Seq, instant{&closedAt}, &forgiven)
+RETURNING seq, quarantined_at`, b.Tenant, b.Group).Scan(&a.Seq, instant{&closedAt})
 		if err != nil {
 			return err
 		}
@@ -68,7 +67,12 @@ RETURNING seq, quarantined_at, forgiven`, b.Tenant, b.Group).Scan(&a.Seq, instan
 		if a.Abandoned, err = abandoned(ctx, tx, b.Tenant, b.Group); err != nil {
 			return err
 		}
-		n := deaths(a.Abandoned, forgiven)
+		n := 0
+		if len(a.Abandoned) > 0 {
+			if n, err = deaths(ctx, tx, b.Tenant, b.Group); err != nil {
+				return err
+			}
+		}
 		if n > collector.QuarantineAfter { // the one that was to tell of it died as well
 			closedAt = b.StartedAt
 			if _, err := tx.ExecContext(ctx, `UPDATE lanes SET seq = seq - 1 WHERE tenant = $1 AND grp = $2`, b.Tenant, b.Group); err != nil { // no attempt has the number

@@ -11,16 +11,14 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 )
 
-// deaths counts the attempts of a lane, in a row, that died with their process:
-// a run that fails, is stopped or panics ends its attempt or leaves it. Those up
-// to forgiven do not count.
-func deaths(open []collector.Abandoned, forgiven uint64) (n int) {
-	for _, a := range open {
-		if a.Seq > forgiven && !a.Left {
-			n++
-		}
-	}
-	return n
+// deaths counts the attempts of a lane, in a row, that died with their process and
+// were not forgiven: a run that fails, is stopped or panics ends its attempt or
+// leaves it.
+func deaths(ctx context.Context, q querier, tenant, group string) (n int, err error) {
+	err = q.QueryRowContext(ctx, `
+SELECT COUNT(*) FROM attempts a JOIN lanes l ON l.tenant = a.tenant AND l.grp = a.grp
+WHERE a.tenant = $1 AND a.grp = $2 AND a.phase = 'running' AND a.seq > l.forgiven`, tenant, group).Scan(&n)
+	return n, err
 }
 
 // quarantine closes a lane whose runs died too often (Invariant 7).
@@ -42,10 +40,7 @@ UPDATE attempts SET phase = 'left' WHERE tenant = $1 AND grp = $2 AND seq = $3 A
 
 // Deaths implements collector.Ledger.
 func (s *Store) Deaths(ctx context.Context, tenant, group string) (int, error) {
-	var n int
-	err := s.db.QueryRowContext(ctx, `
-SELECT COUNT(*) FROM attempts a JOIN lanes l ON l.tenant = a.tenant AND l.grp = a.grp
-WHERE a.tenant = $1 AND a.grp = $2 AND a.phase = 'running' AND a.seq > l.forgiven`, tenant, group).Scan(&n)
+	n, err := deaths(ctx, s.db, tenant, group)
 	if err != nil {
 		return 0, fmt.Errorf("count runs of %s/%s that never ended: %w", tenant, group, err)
 	}

@@ -112,7 +112,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, at time.Time) error
 	if err != nil {
 		return fmt.Errorf("remove tenant: %w", err)
 	}
-	return nil
+	return s.DeleteCredentials(ctx, id) // a consent may have ended in between
 }
 
 // knownTenant is nil when the tenant exists.
