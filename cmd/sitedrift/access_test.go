@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -173,6 +175,44 @@ func TestConsentForATenantThatIsGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConsentBesideRemoval ends consents while tenants are removed, or move to
+// another address: no grant is left of the one or, on Data Center, of the other.
+func TestConsentBesideRemoval(t *testing.T) {
+	a, _, _ := connectedApp(t)
+	kept := 0
+	for i := range 60 {
+		there := collector.Tenant{ID: fmt.Sprintf("t%d", i), Name: "T", SiteURL: "https://here.example", Deployment: schemas.DataCenter, CreatedAt: time.Now()}
+		if err := a.store.PutTenant(t.Context(), there); err != nil {
+			t.Fatal(err)
+		}
+		elsewhere := there
+		elsewhere.SiteURL = "https://elsewhere.example"
+		var both sync.WaitGroup
+		var consented, changed error
+		both.Go(func() {
+			_, consented = consentStore{a.store, there}.PutConsent(t.Context(), collector.Credential{Tenant: there.ID, Kind: schemas.CredentialDCOAuth, State: collector.CredentialOK, Generation: 1, Sealed: []byte("sealed")})
+		})
+		both.Go(func() {
+			if i%2 == 0 {
+				changed = a.store.RemoveTenant(t.Context(), there.ID, time.Now())
+			} else {
+				changed = a.move(t.Context(), there, elsewhere)
+			}
+		})
+		both.Wait()
+		if changed != nil {
+			t.Fatal(changed)
+		}
+		if consented == nil {
+			kept++ // and erased afterwards
+		}
+		if left, err := a.store.TenantCredentials(t.Context(), there.ID); err != nil || len(left) > 0 {
+			t.Fatalf("round %d: %d grants are left (%v); the consent ended with %v", i, len(left), err, consented)
+		}
+	}
+	t.Logf("%d of 60 consents ended well", kept)
 }
 
 // TestAnotherAddressForgetsTheCloudID: under the old id the old site would be read,

@@ -163,7 +163,14 @@ func (s consentStore) PutConsent(ctx context.Context, c collector.Credential) (c
 	if _, err := unmoved(ctx, s.Store, s.asked); err != nil {
 		return c, err
 	}
-	return s.Store.PutConsent(ctx, c)
+	stored, err := s.Store.PutConsent(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	if _, err := unmoved(ctx, s.Store, s.asked); err != nil { // just now
+		return c, errors.Join(err, s.DeleteCredentials(context.WithoutCancel(ctx), c.Tenant, c.Kind))
+	}
+	return stored, nil
 }
 
 // unmoved reads a tenant again; an error says that it is gone, or at another site.

@@ -34,16 +34,26 @@ func isConsent(kind string) bool {
 	return kind == schemas.Credential3LO || kind == schemas.CredentialDCOAuth
 }
 
-// moved erases the credentials that are sent to a tenant's own site, when that is
-// another one from now on: a token must never reach a host that it was not given
-// for. What is sent to Atlassian's shared services stays.
-func (a *app) moved(ctx context.Context, before, after collector.Tenant) error {
+// move stores a tenant anew. When its site is another one from now on, the
+// credentials that are sent to the tenant's own site are erased: a token must never
+// reach a host that it was not given for. What is sent to Atlassian's shared
+// services stays.
+func (a *app) move(ctx context.Context, before, after collector.Tenant) error {
 	if before.SiteURL == after.SiteURL {
-		return nil
+		return a.store.PutTenant(ctx, after)
 	}
 	a.log.Warn("the site's address changed: tokens that were given for the old one are erased",
 		zap.String("tenant", after.ID), zap.String("before", before.SiteURL), zap.String("after", after.SiteURL))
-	return a.store.DeleteCredentials(ctx, after.ID, schemas.CredentialAPIToken, schemas.CredentialDCOAuth, schemas.CredentialDCToken)
+	erase := func() error {
+		return a.store.DeleteCredentials(ctx, after.ID, schemas.CredentialAPIToken, schemas.CredentialDCOAuth, schemas.CredentialDCToken)
+	}
+	if err := erase(); err != nil {
+		return err
+	}
+	if err := a.store.PutTenant(ctx, after); err != nil {
+		return err
+	}
+	return erase() // a consent to the old site may have ended in between
 }
 
 // credentialsOf shows the credentials of a tenant.

@@ -23,19 +23,14 @@ func (a *app) storeTenants(ctx context.Context) error {
 			return err
 		}
 		if err != nil {
-			stored = collector.Tenant{ID: t.ID, CreatedAt: a.out.now().UTC(), Paused: t.Paused}
+			stored = collector.Tenant{ID: t.ID, SiteURL: t.Site, CreatedAt: a.out.now().UTC(), Paused: t.Paused}
 		}
 		before := stored
 		stored.Name, stored.SiteURL, stored.Deployment, stored.Paused = t.Name, t.Site, t.Deployment, stored.Paused || t.Paused
-		if before.SiteURL != "" {
-			if err := a.moved(ctx, before, stored); err != nil {
-				return err
-			}
-		}
 		if t.CloudID != "" || before.SiteURL != stored.SiteURL { // at another address it may be another site
 			stored.CloudID = t.CloudID
 		}
-		if err := a.store.PutTenant(ctx, stored); err != nil {
+		if err := a.move(ctx, before, stored); err != nil {
 			return err
 		}
 		if err := a.storeSchedules(ctx, t); err != nil {

@@ -91,6 +91,14 @@ func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]ten
 	if err != nil {
 		return nil, err
 	}
+	holds, err := a.store.Holds(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	closed, err := a.store.Quarantines(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
 	all := []tenantInfo{}
 	for _, t := range tenants {
 		info := tenantInfo{ID: t.ID, Name: t.Name, Site: t.SiteURL, CloudID: t.CloudID, Deployment: t.Deployment, Paused: t.Paused, Schedules: []scheduleInfo{}, Credentials: []credInfo{}}
@@ -106,19 +114,16 @@ func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]ten
 				info.Credentials = append(info.Credentials, a.showCredential(c))
 			}
 		}
-		holds, err := a.store.Holds(ctx, t.ID)
-		if err != nil {
-			return nil, err
-		}
 		for _, h := range holds {
+			if h.Tenant != t.ID {
+				continue
+			}
 			info.Holds = append(info.Holds, holdInfo{h.Dataset, h.HeldAt, h.Reason, h.Sample, h.Approved})
 		}
-		closed, err := a.store.Quarantines(ctx, t.ID)
-		if err != nil {
-			return nil, err
-		}
 		for _, q := range closed {
-			info.Quarantined = append(info.Quarantined, quarantined{q.Group, q.Since})
+			if q.Tenant == t.ID {
+				info.Quarantined = append(info.Quarantined, quarantined{q.Group, q.Since})
+			}
 		}
 		all = append(all, info)
 	}

@@ -158,12 +158,11 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 		return res, nil
 	}
 	for _, t := range puts {
+		before := t
 		if i := slices.IndexFunc(stored, func(s collector.Tenant) bool { return s.ID == t.ID }); i >= 0 {
-			if err := a.moved(ctx, stored[i], t); err != nil {
-				return res, err
-			}
+			before = stored[i]
 		}
-		if err := a.store.PutTenant(ctx, t); err != nil {
+		if err := a.move(ctx, before, t); err != nil {
 			return res, err
 		}
 	}
