@@ -73,17 +73,7 @@ func (w *Warehouse) Query(ctx context.Context, sql string) (*Result, error) {
 	sql = strings.TrimRight(strings.TrimSpace(sql), "; \t\r\n")
 	ctx, cancel := context.WithCancel(ctx)
 	r := &Result{cancel: cancel}
-	// A SELECT is described first and streamed without a header: an engine that
-	// streams writes one per chunk. What cannot be described either is no
-	// SELECT or has a mistake; its answer is short, and its error in the
-	// words of the statement itself.
-	if firstWord.MatchString(sql) && r.describe(ctx, w, sql) == nil {
-		if err := r.open(ctx, w, "JSONCompactEachRow", sql, false); err != nil {
-			return nil, err
-		}
-		return r, nil
-	}
-	if err := r.open(ctx, w, "JSONCompactEachRowWithNamesAndTypes", sql, true); err != nil {
+	if err := r.open(ctx, w, sql); err != nil {
 		return nil, err
 	}
 	for _, into := range []*[]string{&r.Columns, &r.Types} {
@@ -101,10 +91,8 @@ func (w *Warehouse) Query(ctx context.Context, sql string) (*Result, error) {
 	return r, nil
 }
 
-var firstWord = regexp.MustCompile(`(?i)^(?:SELECT|WITH|FROM)\b`)
-
 // open sends the statement. On an error the result is closed.
-func (r *Result) open(ctx context.Context, w *Warehouse, format, sql string, wait bool) error {
+func (r *Result) open(ctx context.Context, w *Warehouse, sql string) error {
 	settings := ch.Settings{
 		"readonly": 1,
 		// Whole numbers stay exact; NaN and infinity have no number in JSON.
@@ -115,31 +103,12 @@ func (r *Result) open(ctx context.Context, w *Warehouse, format, sql string, wai
 		"output_format_json_escape_forward_slashes": 0,
 		"date_time_output_format":                   "simple",
 	}
-	if wait {
-		settings["wait_end_of_query"] = 1
-	}
-	body, err := w.people.QueryFormat(ch.Context(ctx, ch.WithSettings(settings)), format, sql)
+	body, err := w.people.QueryFormat(ch.Context(ctx, ch.WithSettings(settings)), "JSONCompactEachRowWithNamesAndTypes", sql)
 	if err != nil {
 		r.cancel()
 		return queryError(err)
 	}
 	r.body, r.lines = body, bufio.NewReaderSize(body, 1<<16)
-	return nil
-}
-
-// describe fills in names and types of a SELECT.
-func (r *Result) describe(ctx context.Context, w *Warehouse, sql string) error {
-	d := &Result{cancel: func() {}}
-	if err := d.open(ctx, w, "JSONCompactEachRow", "DESCRIBE TABLE ("+sql+"\n)", true); err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	for row, err := range d.Rows() {
-		if err != nil {
-			return err
-		}
-		r.Columns, r.Types = append(r.Columns, row[0].Text()), append(r.Types, row[1].Text())
-	}
 	return nil
 }
 

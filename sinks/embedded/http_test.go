@@ -95,8 +95,11 @@ func TestInsertForms(t *testing.T) {
 // TestHeadsComeOnce: a result in several blocks has one head, whatever its format.
 func TestHeadsComeOnce(t *testing.T) {
 	e := enginetest.Shared(t)
-	for _, format := range []string{"CSVWithNames", "TSVWithNames", "JSONCompactEachRowWithNames"} {
-		if got := run(t, e, "SELECT number AS n FROM numbers(4) SETTINGS max_block_size = 1 FORMAT "+format); strings.Count(got, "n") != 1 {
+	for _, format := range []string{"CSVWithNames", "TSVWithNames", "TabSeparatedWithNamesAndTypes", "JSONCompactEachRowWithNames", "JSONCompactEachRowWithNamesAndTypes"} {
+		if got := run(t, e, "SELECT number AS head FROM numbers(4) WHERE number > 10 FORMAT "+format); strings.Count(got, "head") != 1 {
+			t.Errorf("%s of no rows: %q", format, got)
+		}
+		if got := run(t, e, "SELECT number AS head FROM numbers(4) SETTINGS max_block_size = 1 FORMAT "+format); strings.Count(got, "head") != 1 {
 			t.Errorf("%s: %q", format, got)
 		}
 	}

@@ -236,12 +236,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		return
 	}
 	run := ses.Query
-	if streams(rq.sql, rq.format) && !rq.waitForEnd {
+	head, ok := streams(rq.sql, rq.format)
+	if ok && !rq.waitForEnd {
 		run = ses.Stream
 	}
 	st, err := run(rq.sql, rq.format, rq.params, func(b []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if out.started {
+			b = behindHead(b, head)
 		}
 		return out.write(b)
 	})

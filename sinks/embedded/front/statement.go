@@ -1,6 +1,9 @@
 package front
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // insertData describes an INSERT statement that takes encoded rows from the request body.
 type insertData struct {
@@ -74,14 +77,31 @@ var pieceable = map[string]bool{
 	"jsoneachrow": true, "jsonlines": true, "ndjson": true, "jsoncompacteachrow": true, "jsonstringseachrow": true, "lineasstring": true, "rawblob": true,
 }
 
-// streams tells whether the statement's result can be given while it runs: the engine refuses that for all but
-// SELECT, and the format must bear it.
-func streams(sql, format string) bool {
+// headed are the formats whose head is a number of lines, in which no line end can stand: it is taken off all pieces
+// but the first.
+var headed = map[string]int{
+	"tabseparatedwithnames": 1, "tsvwithnames": 1, "tabseparatedwithnamesandtypes": 2, "tsvwithnamesandtypes": 2,
+	"jsoncompacteachrowwithnames": 1, "jsoncompacteachrowwithnamesandtypes": 2,
+}
+
+// streams tells whether the statement's result can be given while it runs, and how many lines are the head of each
+// of its pieces: the engine refuses streaming for all but SELECT, and the format must bear it.
+func streams(sql, format string) (head int, ok bool) {
 	switch keyword(sql) {
 	case "SELECT", "WITH", "FROM", "(":
-		return pieceable[strings.ToLower(resultFormat(sql, format))]
+		format = strings.ToLower(resultFormat(sql, format))
+		head = headed[format]
+		return head, head > 0 || pieceable[format]
 	}
-	return false
+	return 0, false
+}
+
+// behindHead is the piece without its first lines.
+func behindHead(piece []byte, lines int) []byte {
+	for range lines {
+		_, piece, _ = bytes.Cut(piece, []byte("\n"))
+	}
+	return piece
 }
 
 // resultFormat is the format that the statement names at its end, or the one that it gets otherwise.
