@@ -140,6 +140,22 @@ func TestRowsOfAnyWidth(t *testing.T) {
 	}
 }
 
+// TestEachInsertHasItsOwnToken: sessions serve one insert after the other, and a token that stayed would make the engine
+// take new rows for old ones.
+func TestEachInsertHasItsOwnToken(t *testing.T) {
+	e := enginetest.Shared(t)
+	run(t, e, "CREATE TABLE tokens (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 100")
+	for _, token := range []string{"a", "b", "it's", "b", "c", "a"} {
+		q := url.Values{"query": {"INSERT INTO tokens FORMAT TSV"}, "insert_deduplication_token": {token}}
+		if status, _, text := post(t, e, q, strings.NewReader("1\n")); status != 200 {
+			t.Fatalf("%d %s", status, text)
+		}
+	}
+	if got := run(t, e, "SELECT count() FROM tokens"); got != "4" {
+		t.Errorf("%s rows of 4 tokens", got)
+	}
+}
+
 func TestSessions(t *testing.T) {
 	e := enginetest.Shared(t)
 	in := func(id string, more ...string) url.Values {

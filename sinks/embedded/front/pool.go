@@ -60,14 +60,31 @@ func (p *pool) closeAll() {
 	p.idle = nil
 }
 
+// perRequest is the setting that has another value in each insert. A session that waits gets it anew, or it would
+// serve one request and keep another out of the pool.
+const perRequest = "insert_deduplication_token"
+
 // state names what the request wants its session to be like. Values are quoted, so no two states have one name.
 func (rq *request) state() string {
 	var b strings.Builder
 	b.WriteString(quote(rq.database) + quote(rq.readOnly) + quote(rq.query.Get("log_comment")))
 	for _, s := range rq.settings {
-		b.WriteString(s.name + quote(s.value))
+		b.WriteString(s.name)
+		if s.name != perRequest {
+			b.WriteString(quote(s.value))
+		}
 	}
 	return b.String()
+}
+
+// renew gives a session that waited the settings that belong to one request.
+func (rq *request) renew(ses *chdb.Session) error {
+	for _, s := range rq.settings {
+		if s.name == perRequest {
+			return ses.Exec("SET " + s.name + " = " + quote(s.value))
+		}
+	}
+	return nil
 }
 
 // leavesNoTrace tells whether a statement cannot have changed its session: it sets nothing, uses no other database,

@@ -143,19 +143,21 @@ func (s *Server) acquire(ctx context.Context, rq *request) (lent, error) {
 		return lent{ses, mark, restore, func(bool) { release(); free() }}, nil
 	}
 	state := rq.state()
-	p := s.pool.take(state)
-	if p == nil {
+	p, err := s.pool.take(state), error(nil)
+	if p != nil {
+		err = rq.renew(p.ses)
+	} else {
 		p = &prepared{state: state, mark: s.mark()}
-		var err error
 		if p.ses, err = s.Library.Open("--path="+s.Path, "--log_comment="+p.mark+comment); err != nil {
 			free()
 			return lent{}, exception(1002, "UNKNOWN_EXCEPTION", err.Error())
 		}
-		if _, err := rq.prepare(p.ses, "", s.Database); err != nil {
-			p.ses.Close()
-			free()
-			return lent{}, err
-		}
+		_, err = rq.prepare(p.ses, "", s.Database)
+	}
+	if err != nil {
+		p.ses.Close()
+		free()
+		return lent{}, err
 	}
 	return lent{p.ses, p.mark, func() {}, func(clean bool) {
 		if clean {
