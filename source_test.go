@@ -33,8 +33,10 @@ func files(t *testing.T, visit func(name, text string)) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == ".git" || d.Name() == "node_modules" || name == "bin" || name == "dist" || name == "data"):
+		case d.IsDir() && (d.Name() == "node_modules" || name == ".git" || name == "bin" || name == "dist" || name == "data"):
 			return filepath.SkipDir
+		case name == ".git": // of a further worktree: a file that names a path
+			return nil
 		case !d.Type().IsRegular():
 			return nil
 		}
