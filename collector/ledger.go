@@ -118,6 +118,13 @@ type Ledger interface {
 	// datasets, and returns how many holds that were.
 	Approve(ctx context.Context, tenant string) (int, error)
 
+	// Lanes returns the number of the newest attempt of each tenant and group.
+	Lanes(ctx context.Context) (map[Lane]uint64, error)
+	// Adopt takes over what a warehouse shows that is ahead of the ledger, in
+	// one transaction. Holds of the group are dropped: they may be long settled.
+	// Repeating it changes nothing.
+	Adopt(ctx context.Context, a Adoption, now time.Time) error
+
 	// Deaths counts the attempts of a group in a row that died.
 	Deaths(ctx context.Context, tenant, group string) (int, error)
 	// Quarantines lists the quarantined groups of a tenant; of all tenants when

@@ -99,6 +99,8 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 	switch {
 	case d.head.Epoch == 0:
 		d.epochStart, d.reason = true, "first run"
+	case d.head.Fingerprint == "":
+		d.epochStart, d.reason = true, "recovered: nobody knows any more what the stored rows were read with"
 	case d.head.Fingerprint != d.fingerprint:
 		d.epochStart, d.reason = true, "credentials changed"
 	case d.head.Version < table.Version:

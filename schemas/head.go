@@ -24,6 +24,20 @@ type Head struct {
 	RunID      uuid.UUID
 }
 
+// Seen is what a warehouse holds of one group of a tenant, whoever decided it.
+type Seen struct {
+	Tenant, Group string
+	Last          uint64     // the greatest attempt number of any row
+	Heads         []SeenHead // one for each dataset of the group
+}
+
+// SeenHead is a head as readers are shown it, and what lies above it.
+type SeenHead struct {
+	Head    Head     // Seq 0: never shown
+	Version int      // of the declaration that wrote it
+	Above   []uint64 // attempts above Seq that left rows, ascending
+}
+
 // Digest is the sum modulo 2^128 of the 128-bit digests of a set of rows. It
 // does not depend on their order, so a run can keep it by adding and
 // subtracting what changed. The zero Digest stands for no rows.

@@ -110,6 +110,9 @@ func open(ctx context.Context, cfg *config.Config, out outside, log *zap.Logger,
 		}
 	}
 	if n.warehouse && n.tokens {
+		if err := a.adopt(ctx); err != nil {
+			return a, err
+		}
 		a.join()
 	}
 	return a, nil
@@ -291,8 +294,7 @@ func (a *app) warehouseOptions(ctx context.Context) (*ch.Options, error) {
 
 // join makes the runner and the scheduler of the opened parts.
 func (a *app) join() {
-	all := append([]collector.Sink{a.warehouse}, a.sinks...)
-	a.recorder = collector.NewRecorder(a.out.gather, all...)
+	a.recorder = collector.NewRecorder(a.out.gather, a.allSinks()...)
 	recording, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); a.recorder.Serve(recording) }()

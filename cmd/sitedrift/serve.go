@@ -71,8 +71,7 @@ func (a *app) boot(ctx context.Context) error {
 	if len(heads) > 0 {
 		a.log.Info("showing runs that were decided and perhaps not shown", zap.Int("heads", len(heads)))
 	}
-	all := append([]collector.Sink{a.warehouse}, a.sinks...)
-	if err := collector.Show(ctx, a.store, all, heads, a.out.trace); err != nil {
+	if err := collector.Show(ctx, a.store, a.allSinks(), heads, a.out.trace); err != nil {
 		return err
 	}
 	if err := a.recall(ctx); err != nil {
@@ -153,7 +152,7 @@ func (a *app) sweep(ctx context.Context) error {
 	if err != nil || len(heads) == 0 {
 		return err
 	}
-	for _, s := range append([]collector.Sink{a.warehouse}, a.sinks...) {
+	for _, s := range a.allSinks() {
 		if err := s.Sweep(ctx, heads); err != nil {
 			return err
 		}

@@ -52,7 +52,15 @@ func newWayWorld(t *testing.T) *wayWorld {
 		}
 	})
 	w := &wayWorld{demo: d, t: t, site: site}
-	code, err := d.server.Consent(sim.ConsentRequest{ClientID: application.ClientID, Sites: []string{"acme"}, Scopes: append(wantedScopes(schemas.Credential3LO), "offline_access")})
+	w.consent()
+	return w
+}
+
+// consent lets the site's administrator grant access.
+func (w *wayWorld) consent() {
+	t, d, site := w.t, w.demo, w.site
+	t.Helper()
+	code, err := d.server.Consent(sim.ConsentRequest{ClientID: d.app.cfg.OAuth.ClientID, Sites: []string{"acme"}, Scopes: append(wantedScopes(schemas.Credential3LO), "offline_access")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +77,6 @@ func newWayWorld(t *testing.T) *wayWorld {
 	if err := d.app.store.PutTenant(t.Context(), tenant); err != nil {
 		t.Fatal(err)
 	}
-	return w
 }
 
 // sync runs all datasets after the given time.

@@ -41,6 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"VoidLists", testVoidLists},
 		{"DecideRefuses", testDecideRefuses},
 		{"Sweep", testSweep},
+		{"Adopt", testAdopt},
 		{"LedgerModel", testLedgerModel},
 		{"Holds", testHolds},
 		{"Consent", testConsent},
