@@ -28,6 +28,62 @@ func TestLinksResolve(t *testing.T) {
 	})
 }
 
+// testNames are the tests of the checkout, and the functions of its test helpers.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	tests := map[string]bool{}
+	goFiles(t, func(name, text string) {
+		if strings.HasSuffix(name, "_test.go") || isHelper(path.Dir(name)) {
+			for _, m := range regexp.MustCompile(`(?m)^func (\w+)\(`).FindAllStringSubmatch(text, -1) {
+				tests[m[1]] = true
+			}
+		}
+	})
+	return tests
+}
+
+// Each line of the threat model in docs/security.md names a file that holds
+// against the threat and a test that proves it, and both exist.
+func TestSecurityPage(t *testing.T) {
+	b, err := os.ReadFile("docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, threats, inside := testNames(t), 0, false
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if line == "| threat | held by | proved by |" || !strings.HasPrefix(line, "|") {
+			inside = strings.HasPrefix(line, "|")
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		if !inside || strings.HasPrefix(line, "|--") {
+			continue
+		}
+		if threats++; len(cells) != 3 {
+			t.Errorf("the threat %q has %d columns, want 3", cells[0], len(cells))
+			continue
+		}
+		named := regexp.MustCompile("`([\\w./-]+\\.\\w+|Makefile|Dockerfile)`").FindAllStringSubmatch(cells[1], -1)
+		proofs := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(cells[2], -1)
+		if len(named) == 0 || len(proofs) == 0 {
+			t.Errorf("the threat %q lacks a file or a test", cells[0])
+		}
+		for _, m := range named {
+			if _, err := os.Stat(m[1]); err != nil {
+				t.Errorf("the threat %q names the file %s, which does not exist", cells[0], m[1])
+			}
+		}
+		for _, m := range proofs {
+			if !tests[m[1]] {
+				t.Errorf("the threat %q names the test %s, which does not exist", cells[0], m[1])
+			}
+		}
+	}
+	if threats < 15 {
+		t.Errorf("found %d threats only: has the form of the tables changed?", threats)
+	}
+}
+
 // docs/invariants.md describes all twelve in order, and the files and tests
 // that it names exist.
 func TestInvariantsPage(t *testing.T) {
@@ -46,14 +102,7 @@ func TestInvariantsPage(t *testing.T) {
 		}
 	}
 
-	tests := map[string]bool{}
-	goFiles(t, func(name, text string) {
-		if strings.HasSuffix(name, "_test.go") || isHelper(path.Dir(name)) {
-			for _, m := range regexp.MustCompile(`(?m)^func (\w+)\(`).FindAllStringSubmatch(text, -1) {
-				tests[m[1]] = true
-			}
-		}
-	})
+	tests := testNames(t)
 	sections := strings.Split(page, "\n## ")[1:]
 	for i, section := range sections {
 		enforced := regexp.MustCompile("(?m)^\\*\\*Enforced\\*\\* in (.+(?:\n[^\n*]+)*)").FindString(section)
