@@ -76,6 +76,15 @@ func tenantID(v string) (string, *fault) {
 	return v, nil
 }
 
+var clusterPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+func clusterName(v string) (string, *fault) {
+	if !clusterPattern.MatchString(v) {
+		return "", faultf("write a name that the server's table system.clusters shows", "is %s, which is no name of a cluster", show(v))
+	}
+	return v, nil
+}
+
 func cloudID(v string) (string, *fault) {
 	id, err := uuid.Parse(v)
 	if err != nil || len(v) != 36 {

@@ -55,6 +55,7 @@ const (
 type Warehouse struct {
 	Mode           string // ModeEmbedded or ModeClickHouse
 	DSN            Ref    // address of the server; zero when embedded
+	Cluster        string // of ClickHouse, whose every replica holds the tables; empty: one server
 	Listen         string // loopback host:port where the embedded engine answers SQL; empty: nowhere
 	ListenReadOnly bool   // that port refuses statements that write
 	MaxMemory      Bytes  // limit of the embedded engine

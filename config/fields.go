@@ -66,6 +66,8 @@ func warehouse(w *Warehouse) []field {
 		ref("dsn", &w.DSN, clickHouseRef,
 			"Mode clickhouse: env:NAME or file:/path of http(s)://user:password@host:8123/ or clickhouse://host:9000/.").
 			example("env:CLICKHOUSE_DSN"),
+		checked("cluster", "cluster name", &w.Cluster, clusterName,
+			"Mode clickhouse: the cluster, of one shard, whose every replica gets the tables. None by default.").example("main"),
 		listen("listen", &w.Listen, true,
 			"Mode embedded: loopback host:port where the warehouse can be asked in SQL. Nowhere by default.").
 			example("127.0.0.1:8123"),

@@ -122,7 +122,7 @@ func TestGood(t *testing.T) {
 		DataDir: "/srv/sitedrift",
 		State:   State{Driver: DriverPostgres, DSN: Ref{file: filepath.Join(dir, "secrets/postgres")}},
 		Warehouse: Warehouse{
-			Mode: ModeClickHouse, DSN: Ref{env: "CLICKHOUSE_DSN"},
+			Mode: ModeClickHouse, DSN: Ref{env: "CLICKHOUSE_DSN"}, Cluster: "main",
 			ListenReadOnly: true, MaxMemory: 2 * GiB,
 		},
 		Vault: Vault{KeyFile: "/home/op/keys/vault.key"},

@@ -48,7 +48,7 @@ func TestReferenceExamplesLoad(t *testing.T) {
 	home(t)
 	commented := regexp.MustCompile(`(?m)^( *)#( *(- )?[a-z_]+:( .*)?)$`)
 	src := commented.ReplaceAllString(string(Reference()), "$1$2")
-	src = regexp.MustCompile(`(?m)^ *(dsn|binary): .*\n`).ReplaceAllString(src, "")
+	src = regexp.MustCompile(`(?m)^ *(dsn|cluster|binary): .*\n`).ReplaceAllString(src, "")
 	c, err := parse("reference.yml", []byte(src), checks())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, src)

@@ -24,9 +24,14 @@ func (l *loader) check(c *Config) {
 			}
 		}
 	case ModeEmbedded:
-		if !w.DSN.IsZero() {
-			l.problem("warehouse.dsn", "belongs to mode clickhouse, and the mode is embedded",
-				"set warehouse.mode to clickhouse, or remove it")
+		for _, k := range []struct {
+			key string
+			set bool
+		}{{"dsn", !w.DSN.IsZero()}, {"cluster", w.Cluster != ""}} {
+			if k.set {
+				l.problem("warehouse."+k.key, "belongs to mode clickhouse, and the mode is embedded",
+					"set warehouse.mode to clickhouse, or remove it")
+			}
 		}
 	}
 

@@ -19,7 +19,9 @@ type schemaCmd struct {
 
 type (
 	schemaShowCmd struct{}
-	schemaDDLCmd  struct{}
+	schemaDDLCmd  struct {
+		Cluster string `placeholder:"NAME" help:"Of Replicated tables, on every replica of this ClickHouse cluster (as warehouse.cluster)."`
+	}
 	schemaDocsCmd struct{}
 )
 
@@ -38,8 +40,8 @@ func (schemaShowCmd) Run(e *env) error {
 	return nil
 }
 
-func (schemaDDLCmd) Run(e *env) error {
-	_, err := io.WriteString(e.out, strings.Join(clickhouse.DDL(tables()), ";\n\n")+";\n")
+func (c *schemaDDLCmd) Run(e *env) error {
+	_, err := io.WriteString(e.out, strings.Join(clickhouse.DDL(tables(), c.Cluster), ";\n\n")+";\n")
 	return err
 }
 

@@ -67,6 +67,10 @@ func (w *Warehouse) Expect(ctx context.Context, expected []schemas.Expected) err
 	if len(expected) == 0 {
 		return nil
 	}
+	return w.inTurn(ctx, func() error { return w.insertExpected(ctx, expected) })
+}
+
+func (w *Warehouse) insertExpected(ctx context.Context, expected []schemas.Expected) error {
 	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO "+w.layout.object(expectedName)+
 		" (tenant_id, dataset, dataset_group, cadence_seconds, paused, removed, updated_at)")
 	if err != nil {

@@ -7,8 +7,9 @@ const Database = "sitedrift"
 
 // DDL lists the statements that make the whole schema in an empty server: for
 // `schema ddl`, for review, and for those who want to run them by themselves.
-func DDL(datasets []*schemas.Dataset) []string {
-	return ddl(layout{database: Database}, datasets)
+// With a cluster they make Replicated tables on all of its replicas.
+func DDL(datasets []*schemas.Dataset, cluster string) []string {
+	return ddl(layout{database: Database, cluster: cluster}, datasets)
 }
 
 func ddl(l layout, datasets []*schemas.Dataset) []string {

@@ -68,18 +68,8 @@ func TestDDL(t *testing.T) {
 	golden(t, "ddl/views.sql", join(shared...))
 	golden(t, "ddl/kinds.sql", join(versionsTable(everythings.Dataset).create(l), currentView(l, everythings.Dataset).create(l)))
 	golden(t, "ddl/cluster.sql", join(versionsTable(confluence.Groups.Dataset).create(layout{Database, "main"}), headsTable().create(layout{Database, "main"})))
-	if n := len(DDL(all)); n != 1+7+len(all)+views+5 {
+	if n := len(DDL(all, "")); n != 1+7+len(all)+views+5 {
 		t.Errorf("DDL has %d statements", n)
-	}
-}
-
-// TestClusterDDL lets the real parser read what only a cluster could run.
-func TestClusterDDL(t *testing.T) {
-	w := open(t, nil)
-	for _, sql := range ddl(layout{Database, "main"}, confluence.All()) {
-		if got := ask(t, w, "SELECT formatQuery("+text(sql)+")"); !strings.Contains(got[0][0], "ON CLUSTER") {
-			t.Errorf("not for a cluster: %s", got[0][0])
-		}
 	}
 }
 

@@ -25,7 +25,8 @@ func (w *Warehouse) Erase(ctx context.Context, tenant string) (int64, error) {
 		if n == 0 {
 			continue
 		}
-		sql := fmt.Sprintf("ALTER TABLE %s%s DELETE WHERE tenant_id = %s", w.layout.object(table), w.layout.onCluster(), text(tenant))
+		// Without ON CLUSTER: replicas take a mutation over from each other, and 2 waits for all of them.
+		sql := fmt.Sprintf("ALTER TABLE %s DELETE WHERE tenant_id = %s", w.layout.object(table), text(tenant))
 		if err := w.conn.Exec(ch.Context(ctx, ch.WithSettings(ch.Settings{"mutations_sync": 2})), sql); err != nil {
 			return erased, fmt.Errorf("erase tenant %s from %s: %w", tenant, table, err)
 		}

@@ -63,6 +63,11 @@ func (w *Warehouse) Plan(ctx context.Context) (*Plan, error) {
 		return nil, fmt.Errorf("look at the database %s: %w", w.layout.database, err)
 	}
 	plan := &Plan{}
+	if w.layout.cluster != "" {
+		if err := w.planCluster(ctx, plan); err != nil {
+			return nil, fmt.Errorf("look at the cluster %s: %w", w.layout.cluster, err)
+		}
+	}
 	if !found.exists {
 		plan.step(w.layout.database, "the database is missing", w.layout.createDatabase())
 	}
@@ -73,6 +78,26 @@ func (w *Warehouse) Plan(ctx context.Context) (*Plan, error) {
 		plan.view(v.name, v.create(w.layout), found)
 	}
 	return plan, nil
+}
+
+// planCluster refuses a cluster that the server does not know, and one with
+// several shards: nothing here spreads rows over them.
+func (w *Warehouse) planCluster(ctx context.Context, p *Plan) error {
+	var known []string
+	var shards uint64
+	row := w.conn.QueryRow(ctx, fmt.Sprintf("SELECT arraySort(groupUniqArray(cluster)), uniqExactIf(shard_num, cluster = %s) FROM system.clusters", text(w.layout.cluster)))
+	if err := row.Scan(&known, &shards); err != nil {
+		return err
+	}
+	switch {
+	case shards == 0:
+		p.refuse("cluster "+w.layout.cluster, "name one of them as warehouse.cluster, or add the cluster to remote_servers of every replica",
+			"the server knows no such cluster; it knows %s", orNothing(strings.Join(known, ", ")))
+	case shards > 1:
+		p.refuse("cluster "+w.layout.cluster, "name a cluster of one shard with several replicas: every replica holds all rows",
+			"it has %d shards", shards)
+	}
+	return nil
 }
 
 func (p *Plan) step(object, why, statement string) {
@@ -104,6 +129,10 @@ func (p *Plan) table(l layout, t table, found *foundTable) {
 			do = doForeign
 		}
 		p.refuse(t.name, do, "the engine is %s, declared is %s", found.engine, t.engine)
+		return
+	}
+	if l.cluster != "" && bareEngine(found.engine) == found.engine {
+		p.refuse(t.name, doRebuild, "the engine is %s, declared is %s: its rows stay on one replica", found.engine, l.engine(t.engine))
 		return
 	}
 	// The server prints a key of one column with its parentheses.
@@ -192,7 +221,7 @@ func (w *Warehouse) Migrate(ctx context.Context) (*Plan, error) {
 	if len(plan.Steps) > 0 {
 		w.log.Info("changed the schema", zap.String("database", w.layout.database), zap.Int("steps", len(plan.Steps)))
 	}
-	if err := w.recordViews(ctx); err != nil {
+	if err := w.inTurn(ctx, func() error { return w.recordViews(ctx) }); err != nil {
 		return nil, fmt.Errorf("record the definitions of views: %w", err)
 	}
 	return plan, w.claim(ctx)
@@ -232,7 +261,8 @@ func (w *Warehouse) checkInstallation(ctx context.Context) error {
 func (w *Warehouse) claim(ctx context.Context) error {
 	owner, err := w.owner(ctx)
 	if err == nil && owner == uuid.Nil {
-		err = w.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s SELECT %s, fromUnixTimestamp64Milli(%d, 'UTC')", w.layout.object(installationName), uuidText(w.install), w.now().UnixMilli()))
+		insert := fmt.Sprintf("INSERT INTO %s SELECT %s, fromUnixTimestamp64Milli(%d, 'UTC')", w.layout.object(installationName), uuidText(w.install), w.now().UnixMilli())
+		err = w.inTurn(ctx, func() error { return w.conn.Exec(ctx, insert) })
 	}
 	return errors.Join(err, w.checkInstallation(ctx))
 }

@@ -23,7 +23,8 @@ type Settings struct {
 	// not matter: every name is written with its database.
 	Options *ch.Options
 	// Cluster, when set, makes Replicated tables ON CLUSTER with that name, and
-	// asks for a quorum on inserts and sequential consistency on reads.
+	// asks for a quorum on inserts and sequential consistency on reads. It has
+	// one shard: every replica holds all rows.
 	Cluster  string
 	Datasets []*schemas.Dataset
 	// Installation identifies the state database that decides what is
@@ -89,6 +90,9 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	people := *s.Options
 	people.Auth.Database = w.layout.database
 	withPlainDial(&people)
+	if s.Cluster != "" {
+		own.Settings, people.Settings = clusterSettings(own.Settings), clusterSettings(people.Settings)
+	}
 	var err error
 	if w.conn, err = ch.Open(&own); err != nil {
 		return nil, fmt.Errorf("clickhouse: connection options: %w", err)
@@ -143,4 +147,6 @@ const (
 	codeUnknownTable    = 60
 	codeUnknownDatabase = 81
 	codeUnknownSetting  = 115
+	// Another insert into the table waits for its quorum, or the last one did not get it.
+	codeUnsatisfiedQuorum = 286
 )

@@ -35,9 +35,6 @@ func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string,
 		"client_protocol_version": 0, // plain Native blocks from every server
 		"max_query_size":          16 << 20,
 	}
-	if w.layout.cluster != "" {
-		set["select_sequential_consistency"] = 1
-	}
 	maps.Copy(set, settings)
 	// Abandoning a stream must not drain it: cancel first.
 	ctx, cancel := context.WithCancel(ctx)

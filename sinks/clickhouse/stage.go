@@ -78,15 +78,17 @@ func checkHead(d *schemas.Delta, h schemas.Head, table *schemas.Dataset) error {
 
 // insert streams the sources into a table in one INSERT, if they have any rows.
 func (w *Warehouse) insert(ctx context.Context, table, token string, sources ...source) error {
-	r, err := newInsertReader(sources)
-	if err != nil {
-		return fmt.Errorf("read rows for %s: %w", table, err)
-	}
-	if r == nil {
-		return nil
-	}
-	defer func() { _ = r.Close() }()
-	return w.send(ctx, table, sources[0].columns, token, r)
+	return w.inTurn(ctx, func() error {
+		r, err := newInsertReader(sources)
+		if err != nil {
+			return fmt.Errorf("read rows for %s: %w", table, err)
+		}
+		if r == nil {
+			return nil
+		}
+		defer func() { _ = r.Close() }()
+		return w.send(ctx, table, sources[0].columns, token, r)
+	})
 }
 
 // send posts a body of Native blocks with the given columns.
@@ -103,10 +105,6 @@ func (w *Warehouse) send(ctx context.Context, table string, columns []nativeColu
 	}
 	if token != "" {
 		settings["insert_deduplication_token"] = token
-	}
-	if w.layout.cluster != "" {
-		settings["insert_quorum"] = "auto"
-		settings["insert_quorum_parallel"] = 0
 	}
 	sql := fmt.Sprintf("INSERT INTO %s (%s)", w.layout.object(table), names("", list))
 	if err := w.conn.InsertFormat(ch.Context(ctx, ch.WithSettings(settings)), "Native", sql, body); err != nil {
@@ -172,7 +170,7 @@ func (w *Warehouse) Show(ctx context.Context, heads []schemas.Head) error {
 	encode(&block, columns, nil, 0, len(heads))
 	// No token: heads replace by key, and a window of repeated inserts could
 	// only swallow a head that was shown, superseded by hand, and shown again.
-	if err := w.send(ctx, headsName, columns, "", bytes.NewReader(block.Buf)); err != nil {
+	if err := w.inTurn(ctx, func() error { return w.send(ctx, headsName, columns, "", bytes.NewReader(block.Buf)) }); err != nil {
 		return fmt.Errorf("show %d heads, the first of tenant %s: %w", len(heads), heads[0].Tenant, err)
 	}
 	w.trace(PointShowEnd)

@@ -58,5 +58,6 @@ func (w *Warehouse) sweep(ctx context.Context, table, cond string) error {
 	if n == 0 {
 		return nil
 	}
-	return w.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s%s WHERE %s", w.layout.object(table), w.layout.onCluster(), cond))
+	// Without ON CLUSTER: replicas take a mutation over from each other.
+	return w.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s", w.layout.object(table), cond))
 }
