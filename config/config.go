@@ -22,6 +22,7 @@ type Config struct {
 	Schedules map[string]string // cron expression or Off, by group; every group has one
 	Jitter    time.Duration     // starts are spread over this much after their tick
 	Limits    Limits
+	Retention Retention
 	Server    Server
 	Log       Log
 	Sinks     Sinks
@@ -111,6 +112,18 @@ type Limits struct {
 	RemovalRows       int     // ... and at least this many rows are held back
 	RunTimeout        time.Duration
 }
+
+// Retention says for how many days history is kept; 0 keeps it for ever.
+type Retention struct {
+	HistoryDays int // versions and coverage that were replaced
+	ChangesDays int
+	RunsDays    int
+	AuditDays   int
+}
+
+// MinRetentionDays is the shortest time that anything is kept: runs and audit
+// records are looked at again within it.
+const MinRetentionDays = 31
 
 // Server says where the daemon listens for its operators.
 type Server struct {

@@ -41,6 +41,8 @@ func fields(c *Config) []field {
 		duration("jitter", &c.Jitter, 0, time.Hour,
 			"Starts are spread over this time after their tick, so that tenants do not all start at once."),
 		section("limits", "What runs may use, and what they may publish unasked.", limits(&c.Limits)...),
+		section("retention", "For how many days history is kept; 0 keeps it for ever. What is older is deleted once a day, but what is current stays,",
+			retention(&c.Retention)...).more("and so does what was current when the window begins."),
 		section("server", "What the daemon listens on.",
 			listen("metrics", &c.Server.Metrics, false, "host:port of /metrics, /healthz and /readyz, or off."),
 			path("control_socket", &c.Server.ControlSocket, "Unix socket that the command line talks to.").
@@ -125,6 +127,16 @@ func override(m map[string]string) []field {
 		out = append(out, cron(g, m, "").example(examples[g]))
 	}
 	return out
+}
+
+func retention(r *Retention) []field {
+	const longest = 36_500
+	return []field{
+		integer("history_days", &r.HistoryDays, 0, longest, "Versions of rows, and coverage, that were replaced since.").example("400"),
+		integer("changes_days", &r.ChangesDays, 0, longest, "Changes, by whole months.").example("1100"),
+		integer("runs_days", &r.RunsDays, 0, longest, "Runs, by whole months.").example("400"),
+		integer("audit_days", &r.AuditDays, 0, longest, "Audit records, by whole months of their reading.").example("400"),
+	}
 }
 
 func limits(l *Limits) []field {

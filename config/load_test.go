@@ -149,9 +149,10 @@ func TestGood(t *testing.T) {
 			Concurrency: 8, TenantConcurrency: 4, RequestsPerSecond: 10,
 			RemovalShare: 0.3, RemovalRows: 20, RunTimeout: 30 * time.Minute,
 		},
-		Server: Server{Metrics: Off, ControlSocket: "/run/sitedrift/control.sock"},
-		Log:    Log{Level: "debug", Format: "console"},
-		Sinks:  Sinks{JSONL: JSONL{Dir: filepath.Join(dir, "out")}},
+		Retention: Retention{HistoryDays: 400, ChangesDays: 1100, RunsDays: 90, AuditDays: 31},
+		Server:    Server{Metrics: Off, ControlSocket: "/run/sitedrift/control.sock"},
+		Log:       Log{Level: "debug", Format: "console"},
+		Sinks:     Sinks{JSONL: JSONL{Dir: filepath.Join(dir, "out")}},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Ref{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

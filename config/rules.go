@@ -47,6 +47,17 @@ func (l *loader) check(c *Config) {
 		l.problem("vault.key_file", "lies inside data_dir, so a backup of one holds the key to the other",
 			"put the key elsewhere")
 	}
+	for _, r := range []struct {
+		key  string
+		days int
+	}{
+		{"history_days", c.Retention.HistoryDays}, {"changes_days", c.Retention.ChangesDays},
+		{"runs_days", c.Retention.RunsDays}, {"audit_days", c.Retention.AuditDays},
+	} {
+		if r.days > 0 && r.days < MinRetentionDays {
+			l.problem("retention."+r.key, fmt.Sprintf("is %d, and runs look back further than that", r.days), fmt.Sprintf("set %d or more, or 0 to keep all", MinRetentionDays))
+		}
+	}
 	if n := len(c.Server.ControlSocket); n > maxSocketPath {
 		l.problem("server.control_socket", fmt.Sprintf("is %d bytes long, and sockets take at most %d", n, maxSocketPath),
 			"set a shorter one, such as /run/sitedrift/control.sock")

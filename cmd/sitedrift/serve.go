@@ -16,6 +16,7 @@ import (
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/sinks/clickhouse"
 )
 
 type serveCmd struct {
@@ -127,7 +128,7 @@ func (a *app) sqlAddress() string {
 }
 
 // housekeep deletes rows of attempts that can never become visible, a day after
-// they were voided, and tells the warehouse what is expected.
+// they were voided, and history that is older than the retention.
 func (a *app) housekeep(ctx context.Context) error {
 	t := time.NewTicker(time.Hour)
 	defer t.Stop()
@@ -135,12 +136,36 @@ func (a *app) housekeep(ctx context.Context) error {
 		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("sweep rows of void attempts", zap.Error(err))
 		}
+		if err := a.retain(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("delete old history", zap.Error(err))
+		}
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// retain deletes history that is older than the configuration asks for, once a
+// day, by one replica.
+func (a *app) retain(ctx context.Context) error {
+	days := func(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
+	r := a.cfg.Retention
+	if r == (config.Retention{}) {
+		return nil
+	}
+	mine, err := a.store.Daily(ctx, "retention", a.out.now())
+	if err != nil || !mine {
+		return err
+	}
+	versions, months, err := a.warehouse.Retain(ctx, clickhouse.Retention{
+		History: days(r.HistoryDays), Changes: days(r.ChangesDays), Runs: days(r.RunsDays), Audit: days(r.AuditDays),
+	})
+	if versions+months > 0 {
+		a.log.Info("deleted history that is older than the retention", zap.Int64("versions", versions), zap.Int64("months", months))
+	}
+	return err
 }
 
 // sweepAfter is how long the rows of void attempts stay, for late inserts of

@@ -42,6 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"DecideRefuses", testDecideRefuses},
 		{"Sweep", testSweep},
 		{"Adopt", testAdopt},
+		{"Daily", testDaily},
 		{"LedgerModel", testLedgerModel},
 		{"Holds", testHolds},
 		{"Consent", testConsent},
