@@ -30,7 +30,9 @@ GRANT sitedrift_daemon TO sitedrift;
 
 -- The vendor's own analysts: every tenant, reading only. Tenants' readers get roles from sitedrift.
 -- On a cluster add to the settings: select_sequential_consistency = 1.
-CREATE ROLE IF NOT EXISTS sitedrift_analyst SETTINGS readonly = 1, max_execution_time = 300, max_memory_usage = 8000000000;
+-- Grafana's data source sets a time limit of its own with each question, which readonly would refuse.
+CREATE ROLE IF NOT EXISTS sitedrift_analyst
+    SETTINGS readonly = 1, max_execution_time = 300 MAX 300 CHANGEABLE_IN_READONLY, max_memory_usage = 8000000000;
 GRANT SELECT, SHOW ON sitedrift.* TO sitedrift_analyst;
 
 CREATE USER IF NOT EXISTS sitedrift_dashboard IDENTIFIED WITH sha256_password BY 'change me, too' HOST ANY

@@ -26,6 +26,7 @@ type metrics struct {
 	calls     *prometheus.CounterVec
 	throttled *prometheus.CounterVec
 	complete  *prometheus.GaugeVec
+	partly    *prometheus.GaugeVec
 }
 
 func newMetrics() *metrics {
@@ -45,8 +46,10 @@ func newMetrics() *metrics {
 			[]string{"tenant", "group"}),
 		complete: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sitedrift_dataset_last_complete_timestamp_seconds", Help: "End of the last run that read the dataset completely."},
 			[]string{"tenant", "dataset"}),
+		partly: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sitedrift_dataset_last_incomplete_timestamp_seconds", Help: "End of the last run that was to read the dataset and could not read all of it."},
+			[]string{"tenant", "dataset"}),
 	}
-	m.registry.MustRegister(m.runs, m.duration, m.rows, m.changes, m.calls, m.throttled, m.complete)
+	m.registry.MustRegister(m.runs, m.duration, m.rows, m.changes, m.calls, m.throttled, m.complete, m.partly)
 	return m
 }
 
@@ -62,14 +65,29 @@ func (m *metrics) observe(r schemas.Run) {
 	m.calls.WithLabelValues(r.Tenant, r.Group).Add(float64(r.Calls))
 	m.throttled.WithLabelValues(r.Tenant, r.Group).Add(float64(r.Throttled))
 	for _, d := range r.Complete {
-		m.complete.WithLabelValues(r.Tenant, d).Set(float64(r.EndedAt.Unix()))
+		m.read(r.Tenant, d, true, r.EndedAt.Unix())
+	}
+	for _, d := range r.Datasets {
+		if !slices.Contains(r.Complete, d) {
+			m.read(r.Tenant, d, false, r.EndedAt.Unix())
+		}
 	}
 }
 
-// sqlFreshness says when each dataset was read completely last. Older than this
-// is stale by any schedule.
-const sqlFreshness = `SELECT tenant_id, dataset, toUnixTimestamp(max(ended_at)) FROM sitedrift.runs ARRAY JOIN complete AS dataset
-WHERE started_at > now() - INTERVAL 40 DAY GROUP BY tenant_id, dataset`
+// read notes when a dataset was read last, all of it or not.
+func (m *metrics) read(tenant, dataset string, all bool, at int64) {
+	g := m.partly
+	if all {
+		g = m.complete
+	}
+	g.WithLabelValues(tenant, dataset).Set(float64(at))
+}
+
+// sqlFreshness says when each dataset was read last, completely and not. Older
+// than this is stale by any schedule.
+const sqlFreshness = `SELECT tenant_id, dataset, toUInt8(has(complete, dataset)) AS all, toUnixTimestamp(max(ended_at)) FROM sitedrift.runs
+ARRAY JOIN arrayDistinct(arrayConcat(datasets, complete)) AS dataset
+WHERE started_at > now() - INTERVAL 40 DAY GROUP BY tenant_id, dataset, all`
 
 // recall tells the metrics what earlier processes read, so that an alert on age
 // does not fall silent at a restart.
@@ -83,11 +101,11 @@ func (a *app) recall(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		at, err := strconv.ParseInt(row[2].Text(), 10, 64)
+		at, err := strconv.ParseInt(row[3].Text(), 10, 64)
 		if err != nil {
 			return err
 		}
-		a.metrics.complete.WithLabelValues(row[0].Text(), row[1].Text()).Set(float64(at))
+		a.metrics.read(row[0].Text(), row[1].Text(), row[2].Text() == "1", at)
 	}
 	return nil
 }
@@ -98,6 +116,7 @@ type stateCollector struct {
 	age, left   *prometheus.Desc
 	ok, engines *prometheus.Desc
 	quarantined *prometheus.Desc
+	held        *prometheus.Desc
 }
 
 func newStateCollector(a *app) *stateCollector {
@@ -108,6 +127,8 @@ func newStateCollector(a *app) *stateCollector {
 		ok:   prometheus.NewDesc("sitedrift_credential_ok", "1 if the grant is alive, 0 if it needs consent again; of tokens and keys 1, whatever the site says of them: see coverage.", []string{"tenant", "kind"}, nil),
 		quarantined: prometheus.NewDesc("sitedrift_quarantined", "1 for a group that is run no more, since its runs took the process down.",
 			[]string{"tenant", "group"}, nil),
+		held: prometheus.NewDesc("sitedrift_held", "1 for a dataset whose mass removals wait for a second look, 0 when the next run may pass.",
+			[]string{"tenant", "dataset"}, nil),
 		engines: prometheus.NewDesc("sitedrift_engine_restarts_total", "Times that the embedded engine was started again.", nil, nil),
 	}
 }
@@ -119,6 +140,7 @@ func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.ok
 	ch <- c.engines
 	ch <- c.quarantined
+	ch <- c.held
 }
 
 // Collect implements prometheus.Collector.
@@ -134,6 +156,17 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, q := range closed {
 		ch <- prometheus.MustNewConstMetric(c.quarantined, prometheus.GaugeValue, 1, q.Tenant, q.Group)
+	}
+	holds, err := c.a.store.Holds(ctx, "")
+	if err != nil {
+		c.a.log.Error("read holds for metrics", zap.Error(err))
+	}
+	for _, h := range holds {
+		waits := 1.0
+		if h.Approved {
+			waits = 0
+		}
+		ch <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, waits, h.Tenant, h.Dataset)
 	}
 	all, err := c.a.store.Credentials(ctx)
 	if err != nil {
