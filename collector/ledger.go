@@ -127,6 +127,9 @@ type Ledger interface {
 
 	// Deaths counts the attempts of a group in a row that died.
 	Deaths(ctx context.Context, tenant, group string) (int, error)
+	// RunAlone makes a claim (Job.Claim) the one whose suspect is run, over all
+	// replicas. False says that another one is, whose job is still leased.
+	RunAlone(ctx context.Context, claim string, now time.Time) (bool, error)
 	// Quarantines lists the quarantined groups of a tenant; of all tenants when
 	// it is empty.
 	Quarantines(ctx context.Context, tenant string) ([]Quarantine, error)

@@ -34,8 +34,9 @@ func (e *QuarantineError) Error() string {
 		e.Group, e.Tenant, e.Since.UTC().Format("2006-01-02 15:04"), QuarantineAfter, e.Tenant)
 }
 
-// Suspects keeps the runs of suspects apart from each other. The zero value is
-// ready to use; one is shared by all runs of a process.
+// Suspects keeps the runs of suspects in this process apart from each other; the
+// ledger keeps them apart from those of other replicas. The zero value is ready to
+// use; one is shared by all runs of a process.
 type Suspects struct{ running sync.Mutex }
 
 // SuspectPause is how long a suspect waits before it asks again whether it is the
@@ -48,13 +49,21 @@ var ErrSuspect = errors.New("its runs took the process down twice, so that it is
 // alone makes sure that no other suspect is run, if the group is one; free lets
 // others go. ErrSuspect says that one is: a suspect that waits has not begun, so
 // that it is not blamed for the death that another brings (Invariant 7).
-func (s *Suspects) alone(ctx context.Context, ledger Ledger, tenant, group string) (free func(), err error) {
-	n, err := ledger.Deaths(ctx, tenant, group)
+func (s *Suspects) alone(ctx context.Context, ledger Ledger, req Request, now time.Time) (free func(), err error) {
+	n, err := ledger.Deaths(ctx, req.Tenant.ID, req.Group)
 	if err != nil || n < suspectAfter {
 		return func() {}, err
 	}
 	if !s.running.TryLock() {
-		return nil, fmt.Errorf("%s of %s: %w", group, tenant, ErrSuspect)
+		return nil, fmt.Errorf("%s of %s: %w", req.Group, req.Tenant.ID, ErrSuspect)
+	}
+	only, err := ledger.RunAlone(ctx, req.Owner, now)
+	if err == nil && !only {
+		err = fmt.Errorf("%s of %s: %w", req.Group, req.Tenant.ID, ErrSuspect)
+	}
+	if err != nil {
+		s.running.Unlock()
+		return nil, err
 	}
 	return s.running.Unlock, nil
 }

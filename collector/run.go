@@ -84,7 +84,7 @@ func (r *Runner) Run(ctx context.Context, req Request) (schemas.Run, error) {
 	if err != nil {
 		return schemas.Run{}, err
 	}
-	free, err := r.Suspects.alone(ctx, r.Ledger, req.Tenant.ID, req.Group)
+	free, err := r.Suspects.alone(ctx, r.Ledger, req, r.Now())
 	if err != nil {
 		return schemas.Run{}, err
 	}

@@ -16,7 +16,8 @@ import (
 
 // Scheduler claims due rows of the work table and runs them. The table is the
 // only truth about schedules, so changes to it need no restart, and several
-// schedulers on one table share the work. All fields but Dormant must be set.
+// schedulers on one table share the work. All fields but Dormant and Heartbeat must
+// be set.
 type Scheduler struct {
 	Work   Work
 	Tenant func(ctx context.Context, id string) (Tenant, error)
@@ -24,6 +25,9 @@ type Scheduler struct {
 	// Dormant reports whether a tenant's runs can do nothing until a person
 	// helps; its schedules then wake once a day.
 	Dormant func(ctx context.Context, tenant string) bool
+	// Heartbeat keeps this process known to others on the same table; nil when
+	// there can be none.
+	Heartbeat *Heartbeat
 
 	Owner   string        // unique per process
 	Workers int           // runs at once
@@ -49,13 +53,21 @@ func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
 	defer cut(nil)
 	free := make(chan struct{}, s.Workers)
 	var jobs sync.WaitGroup
+	pause := poll
 	for ctx.Err() == nil {
-		n := s.Workers - len(free)
-		claimed, err := s.Work.Claim(ctx, s.Owner, s.Now(), s.Lease, max(n, 0))
-		if err != nil && ctx.Err() == nil {
+		claimed, err := s.claim(ctx, s.Workers-len(free))
+		if err != nil {
 			s.Log.Error("claim due work", zap.Error(err))
+			wait(ctx, pause)
+			pause = min(2*pause, maxClaimPause)
+			continue
 		}
+		pause = poll
 		for _, job := range claimed {
+			if ctx.Err() != nil {
+				s.giveBack(ctx, job)
+				continue
+			}
 			free <- struct{}{}
 			jobs.Go(func() {
 				defer func() { <-free }()
@@ -70,6 +82,31 @@ func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
 	defer stop.Stop()
 	jobs.Wait()
 	return nil
+}
+
+// maxClaimPause bounds the time between claims while the table cannot be read.
+const maxClaimPause = 5 * time.Second
+
+// claim claims up to n due jobs. It is not cut off by a stop: a claim whose
+// outcome is unknown would keep others from the work. A replica of which the
+// others do not know that it lives claims nothing.
+func (s *Scheduler) claim(ctx context.Context, n int) ([]Job, error) {
+	if n <= 0 || !s.Heartbeat.Beats() {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return s.Work.Claim(ctx, s.Owner, s.Now(), s.Lease, n)
+}
+
+// giveBack leaves a job to whoever claims next. When that fails, it is free when
+// its lease ends.
+func (s *Scheduler) giveBack(ctx context.Context, job Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.Work.GiveBack(ctx, job); err != nil && !errors.Is(err, ErrFenced) {
+		s.Log.Warn("give work back", zap.String("tenant", job.Tenant), zap.String("group", job.Group), zap.Error(err))
+	}
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -110,7 +147,10 @@ func (s *Scheduler) work(ctx context.Context, job Job, progress func(Progress)) 
 		log.Error("the schedule cannot be computed; its row stays due in a day", zap.Error(err))
 		next = s.Now().Add(dormant)
 	} else if run, err = s.guarded(ctx, job, trigger, progress); errors.Is(err, ErrFenced) {
-		log.Warn("another process has taken over the work")
+		log.Warn("another process has taken over the work, or may have", zap.Error(err))
+		return run, err
+	} else if err != nil && errors.Is(context.Cause(ctx), errStopped) {
+		s.giveBack(ctx, job) // Invariant 11: another replica, or the next process, runs it at once
 		return run, err
 	}
 	failures, closed := 0, (*QuarantineError)(nil)
@@ -167,6 +207,7 @@ func (s *Scheduler) plan(job Job) (time.Time, Trigger, error) {
 func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, progress func(Progress)) (run schemas.Run, err error) {
 	defer recoverAs(&err) // Invariant 7
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer s.Heartbeat.Guard(cancel)()
 	var renewing sync.WaitGroup
 	defer renewing.Wait()
 	defer cancel(nil)
@@ -175,7 +216,11 @@ func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, progr
 	if err != nil {
 		return run, fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
 	}
-	return s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.claim(), Progress: progress})
+	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Progress: progress})
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrFenced) && !errors.Is(err, ErrFenced) {
+		err = errors.Join(err, cause)
+	}
+	return run, err
 }
 
 func (s *Scheduler) renew(ctx context.Context, cancel context.CancelCauseFunc, job Job) {
@@ -186,7 +231,7 @@ func (s *Scheduler) renew(ctx context.Context, cancel context.CancelCauseFunc, j
 			return
 		}
 		now := s.Now()
-		err := s.Work.Renew(ctx, job, now.Add(s.Lease))
+		err := s.Work.Renew(ctx, job, now, s.Lease)
 		switch {
 		case err == nil:
 			until = now.Add(s.Lease)
@@ -197,6 +242,6 @@ func (s *Scheduler) renew(ctx context.Context, cancel context.CancelCauseFunc, j
 	}
 }
 
-// claim names one claim of the job, so that a process that claims the same row
+// Claim names one claim of the job, so that a process that claims the same row
 // twice is not taken for one owner.
-func (j Job) claim() string { return fmt.Sprintf("%s/%d", j.Owner, j.Fence) }
+func (j Job) Claim() string { return fmt.Sprintf("%s/%d", j.Owner, j.Fence) }

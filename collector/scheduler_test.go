@@ -7,6 +7,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/sitedrift/sitedrift/collector"
@@ -219,4 +220,93 @@ func TestStopLetsRunsEnd(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStopGivesWorkBack: a run that a stop cuts off is due as before, for the next
+// process to run at once, and is no failure (Invariant 11).
+func TestStopGivesWorkBack(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.clock.advance(time.Hour)
+	running := make(chan struct{})
+	d.Run = func(ctx context.Context, _ collector.Request) (schemas.Run, error) {
+		close(running)
+		<-ctx.Done()
+		return schemas.Run{}, context.Cause(ctx)
+	}
+	d.Grace = time.Millisecond
+	due, err := d.store.NextDue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx, time.Millisecond) }()
+	<-running
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	jobs, err := d.store.Claim(t.Context(), "another", d.clock.now(), time.Minute, 5)
+	if err != nil || len(jobs) != 1 || !jobs[0].Tick.Equal(due) || jobs[0].Failures != 0 {
+		t.Errorf("another process claims %+v, %v; want the tick of %s", jobs, err, due)
+	}
+}
+
+// TestClaimDuringAStopIsGivenBack: what a claim got while the stop came is not begun.
+func TestClaimDuringAStopIsGivenBack(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.clock.advance(time.Hour)
+	ctx, stop := context.WithCancel(t.Context())
+	d.Work = stopper{d.store, stop}
+	if err := d.Serve(ctx, time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	if len(d.runs) != 0 {
+		t.Errorf("begun after the stop: %v", d.runs)
+	}
+	if jobs, err := d.store.Claim(t.Context(), "another", d.clock.now(), time.Minute, 5); err != nil || len(jobs) != 1 {
+		t.Errorf("another process claims %+v, %v", jobs, err)
+	}
+}
+
+// stopper stops the process while it claims.
+type stopper struct {
+	*state.Store
+	stop func()
+}
+
+func (s stopper) Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]collector.Job, error) {
+	s.stop()
+	return s.Store.Claim(ctx, owner, now, lease, limit)
+}
+
+// TestProjectorShowsWhatWasLeft: a head that stays unshown from one look to the next
+// is shown; one that was just decided is left to its run.
+func TestProjectorShowsWhatWasLeft(t *testing.T) {
+	d := newDesk(t, "acme")
+	decide := func() {
+		t.Helper()
+		a, err := d.store.Begin(t.Context(), collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: "dead", StartedAt: d.clock.now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := a.Heads["spaces"]
+		h.Tenant, h.Group, h.Dataset, h.Seq, h.RunID = "acme", "posture", "spaces", a.Seq, a.RunID
+		if err := d.store.Decide(t.Context(), a, []collector.Head{h}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &collector.Projector{Ledger: d.store, Trace: func(string) {}}
+	look := func(want int) {
+		t.Helper()
+		if n, err := p.Look(t.Context()); n != want || err != nil {
+			t.Errorf("showed %d heads, want %d: %v", n, want, err)
+		}
+	}
+	decide()
+	look(0)
+	decide() // a newer one, by somebody who lives
+	look(0)
+	look(1)
+	look(0)
 }

@@ -52,10 +52,15 @@ type Job struct {
 type Work interface {
 	// Claim takes up to limit due rows (next_at <= now, tenant and row not
 	// paused, lease free, no other row of the same tenant and group leased)
-	// in one transaction, and leases them to owner until now+lease.
+	// in one transaction, and leases them to owner for the given time: by the
+	// clock of the database if processes share it, else from now on.
 	Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]Job, error)
-	// Renew extends the lease of a job; ErrFenced when it was taken over.
-	Renew(ctx context.Context, job Job, until time.Time) error
+	// Renew leases the job for the given time from now on; ErrFenced when it was
+	// taken over.
+	Renew(ctx context.Context, job Job, now time.Time, lease time.Duration) error
+	// GiveBack ends the lease of a job that was not done: its row is due as
+	// before, for whoever claims next. ErrFenced when it was taken over.
+	GiveBack(ctx context.Context, job Job) error
 	// Finish ends a job: a schedule gets its next start and failure count, a
 	// one-off is deleted. ErrFenced when it was taken over.
 	Finish(ctx context.Context, job Job, next time.Time, failures int) error

@@ -70,6 +70,8 @@ type app struct {
 	recorder  *collector.Recorder
 	runner    *collector.Runner
 	scheduler *collector.Scheduler
+	heartbeat *collector.Heartbeat // nil: no other replicas
+	buried    chan struct{}        // told of dead replicas
 	metrics   *metrics
 
 	transport *http.Transport
@@ -86,7 +88,7 @@ func tables() []*schemas.Dataset { return datasets.All() }
 // open joins the parts that are needed. Whatever it opened is closed again when
 // it fails.
 func open(ctx context.Context, cfg *config.Config, out outside, log *zap.Logger, n needs) (a *app, err error) {
-	a = &app{cfg: cfg, out: out, log: log, owner: ownerName(), limiters: map[string]*rate.Limiter{}, transport: httpx.NewTransport(), metrics: newMetrics()}
+	a = &app{cfg: cfg, out: out, log: log, owner: ownerName(), limiters: map[string]*rate.Limiter{}, transport: httpx.NewTransport(), metrics: newMetrics(), buried: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
@@ -100,6 +102,9 @@ func open(ctx context.Context, cfg *config.Config, out outside, log *zap.Logger,
 		return a, err
 	}
 	if n.tokens {
+		if err := a.joinReplicas(ctx); err != nil {
+			return a, err
+		}
 		if err := a.openTokens(ctx); err != nil {
 			return a, err
 		}
@@ -190,7 +195,7 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 	})
 	a.onClose(a.tokens.Close)
 	if points := a.cfg.Limits.PointsPerHour; points > 0 {
-		a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: points, Now: a.out.now, Sleep: a.out.sleep, Waiting: func(tenant string, until time.Time) {
+		a.budget = httpx.NewBudget(httpx.BudgetOptions{PointsPerHour: points, Replicas: a.heartbeat.Peers, Now: a.out.now, Sleep: a.out.sleep, Waiting: func(tenant string, until time.Time) {
 			a.log.Warn("the app's points of this hour are used up: waiting (limits.points_per_hour)", zap.String("tenant", tenant), zap.Time("until", until))
 		}})
 	}
@@ -306,7 +311,7 @@ func (a *app) join() {
 		SpoolDir: a.cfg.DataDir, SpoolMemory: 32 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
 	}
 	a.scheduler = &collector.Scheduler{
-		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant,
+		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant, Heartbeat: a.heartbeat,
 		Owner: a.owner, Workers: l.Concurrency, Lease: time.Minute, Jitter: a.cfg.Jitter, Grace: 30 * time.Second, Now: a.out.now, Log: a.log.Named("schedule"),
 	}
 }

@@ -92,6 +92,7 @@ func (a *app) serve(ctx context.Context) error {
 	actor(func(ctx context.Context) error { return a.scheduler.Serve(ctx, 500*time.Millisecond) })
 	actor(func(ctx context.Context) error { a.tokens.Run(ctx); return nil })
 	actor(func(ctx context.Context) error { return a.housekeep(ctx) })
+	actor(func(ctx context.Context) error { return a.takeOver(ctx) })
 	control, err := controlSocket(a.cfg.Server.ControlSocket)
 	if err != nil {
 		return err

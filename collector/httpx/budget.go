@@ -18,6 +18,9 @@ const DefaultPointsPerHour = 65_000
 type BudgetOptions struct {
 	PointsPerHour int     // DefaultPointsPerHour if 0
 	Reserve       float64 // part of the pool kept for tenants below their share; 0.2 if 0
+	// Replicas is the number of processes that share the pool: each counts on an
+	// equal part of it, and of what answers say is left of it. nil: one.
+	Replicas func() int
 
 	Now   func() time.Time                                 // time.Now if nil
 	Sleep func(ctx context.Context, d time.Duration) error // a timer if nil
@@ -32,13 +35,16 @@ type BudgetOptions struct {
 // cannot starve the others (Invariant 7), the last part of the pool is open only
 // to tenants that used less than an equal share. It is safe for concurrent use.
 type Budget struct {
-	limit   int
-	reserve float64
-	now     func() time.Time
-	sleep   func(context.Context, time.Duration) error
-	waiting func(string, time.Time)
+	pool     int
+	replicas func() int
+	reserve  float64
+	now      func() time.Time
+	sleep    func(context.Context, time.Duration) error
+	waiting  func(string, time.Time)
 
 	mu      sync.Mutex
+	limit   int // this process's part of the pool
+	parts   int // the number of parts
 	reset   time.Time
 	left    int
 	learned bool // in this window, from an answer
@@ -51,12 +57,13 @@ type Budget struct {
 // NewBudget returns a full budget.
 func NewBudget(o BudgetOptions) *Budget {
 	b := &Budget{
-		limit: o.PointsPerHour, reserve: o.Reserve, now: o.Now, sleep: o.Sleep, waiting: o.Waiting,
+		pool: o.PointsPerHour, replicas: o.Replicas, reserve: o.Reserve, now: o.Now, sleep: o.Sleep, waiting: o.Waiting,
 		spent: map[string]int{}, seen: map[string]time.Time{}, blocked: map[string]time.Time{}, told: map[string]time.Time{},
 	}
-	if b.limit <= 0 {
-		b.limit = DefaultPointsPerHour
+	if b.pool <= 0 {
+		b.pool = DefaultPointsPerHour
 	}
+	b.limit, b.parts = b.pool, 1
 	if b.reserve <= 0 || b.reserve >= 1 {
 		b.reserve = 0.2
 	}
@@ -151,6 +158,7 @@ func (b *Budget) take(tenant string, points int) (until time.Time, ok bool) {
 // roll begins a new window when the old one is over.
 func (b *Budget) roll() time.Time {
 	now := b.now()
+	b.divide()
 	if now.Before(b.reset) {
 		return now
 	}
@@ -171,6 +179,20 @@ func (b *Budget) roll() time.Time {
 	return now
 }
 
+// divide follows the number of replicas. What is left changes with the part: it is
+// a share of what is left of the pool.
+func (b *Budget) divide() {
+	if b.replicas == nil {
+		return
+	}
+	parts := max(b.replicas(), 1)
+	if parts == b.parts {
+		return
+	}
+	b.left = b.left * b.parts / parts
+	b.parts, b.limit = parts, max(b.pool/parts, 1)
+}
+
 // observe learns from the headers of an answer to tenant.
 func (b *Budget) observe(tenant string, status int, h http.Header) {
 	quotas := ParseQuotas(h)
@@ -185,8 +207,9 @@ func (b *Budget) observe(tenant string, status int, h http.Header) {
 		switch {
 		case q.Remaining < 0:
 		case !q.PerTenant:
-			// Other replicas use the pool too; the header is the truth.
-			b.left, b.learned = min(q.Remaining, b.limit), true
+			// Other replicas use the pool too; the header is the truth, and each
+			// leaves the others their part of it.
+			b.left, b.learned = min(q.Remaining/b.parts, b.limit), true
 		case q.Remaining == 0:
 			end := b.reset
 			if q.Reset > 0 {

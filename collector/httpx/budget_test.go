@@ -286,3 +286,26 @@ func BenchmarkOverhead(b *testing.B) {
 		}
 	})
 }
+
+// TestReplicasShareThePool: together they take no more than there is, also when
+// answers say how much is left, and follow their number.
+func TestReplicasShareThePool(t *testing.T) {
+	clock := newClock()
+	replicas := 1
+	b := NewBudget(BudgetOptions{PointsPerHour: 900, Replicas: func() int { return replicas }, Now: clock.Now, Sleep: clock.Sleep})
+	want := func(left int, when string) {
+		t.Helper()
+		if got, _ := b.Left(); got != left {
+			t.Errorf("%s: %d points left, want %d", when, got, left)
+		}
+	}
+	want(900, "alone")
+	replicas = 3
+	want(300, "one of three")
+	b.observe("acme", http.StatusOK, http.Header{"Ratelimit": {`"global-app-quota";r=600;t=600`}})
+	want(200, "600 are left of the pool")
+	replicas = 2
+	want(300, "one of two")
+	_ = clock.Sleep(t.Context(), time.Hour)
+	want(450, "the next hour")
+}

@@ -146,7 +146,7 @@ func (t *Tokens) refresh(k key, goal want) (token, error) {
 		if err == nil || v == refused || v == dead {
 			return tok, err
 		}
-		if v == rotated { // ours was discarded, another one is stored
+		if v == rotated { // the row is to be read again
 			continue
 		}
 		// Unknown outcome: the intent stays, and the same token goes out again
@@ -190,7 +190,7 @@ func (t *Tokens) claim(k key) (c row, ours, claimed bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
 	defer cancel()
-	c.provider = before.provider
+	c.provider, c.claimedAt = before.provider, now
 	c.Credential, claimed, err = t.Store.ClaimRefresh(ctx, k.tenant, k.kind, t.Owner, now, now.Add(leaseFor))
 	if err != nil {
 		return c, false, false, t.storeError("claim the refresh", k, err)
@@ -226,6 +226,12 @@ func (t *Tokens) attempt(k key, c row, ours bool) (token, verdict, error) {
 	t.trace("refresh.intent_saved")
 
 	sentAt := t.Now()
+	if sentAt.Sub(c.claimedAt) > leaseFor-callTimeout {
+		// Frozen since the claim: the call would outlive the lease, and by now the
+		// token may have been used, and its successor, too (Invariant 5).
+		t.release(k, ours)
+		return token{}, rotated, &Error{Class: ErrTemporary, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind, Cause: errors.New("this process stood still for too long to use its lease")}
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
 	p, v, fail := c.provider.of(g).refresh(ctx, t.client, g.Refresh)
 	cancel()

@@ -142,3 +142,35 @@ func TestOldIntentUsesUpTheAccessTokenFirst(t *testing.T) {
 		})
 	}
 }
+
+// TestFrozenProcessSendsNothing: one that stood still between its claim and the call
+// does not send a token that was used up meanwhile, with its successor (Invariant 5).
+func TestFrozenProcessSendsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.connect(tenant)
+	w.clock.Advance(2 * time.Hour)
+	fast := w.process()
+	var calls int
+	frozen := false
+	slow := w.process(func(o *oauth.Options) {
+		o.Trace = func(point string) {
+			if point != "refresh.intent_saved" || frozen {
+				return
+			}
+			frozen = true
+			for range 2 {
+				w.clock.Advance(2 * time.Hour)
+				w.mustToken(fast)
+			}
+			calls = len(w.wire.refreshes())
+		}
+	})
+	w.mustToken(slow)
+	if n := len(w.wire.refreshes()); n != calls {
+		t.Errorf("%d calls by the frozen process", n-calls)
+	}
+	w.alive()
+	if s := w.srv.ProviderStats(); s.FamiliesKilled != 0 || w.row().Generation != 3 {
+		t.Errorf("generation %d, provider: %+v", w.row().Generation, s)
+	}
+}

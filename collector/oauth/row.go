@@ -15,7 +15,8 @@ import (
 // row is a credential with the provider that its tokens come from.
 type row struct {
 	collector.Credential
-	provider Provider
+	provider  Provider
+	claimedAt time.Time // by this process; zero: not by this one
 }
 
 // token is an access token, or a whole header of a fixed secret, as read from
@@ -41,7 +42,7 @@ func (t *Tokens) read(ctx context.Context, k key) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	r := row{c, p}
+	r := row{Credential: c, provider: p}
 	return r, t.alive(r)
 }
 

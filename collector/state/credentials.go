@@ -65,14 +65,15 @@ func (s *Store) credentials(ctx context.Context, where string, args ...any) ([]c
 // ClaimRefresh leases a credential to owner until the given time and notes the
 // intent to refresh it, durably, before the provider is called. It returns the
 // credential as stored now, and false when it is not usable or somebody else
-// holds the lease. An intent already noted keeps its time: the leeway counts
+// holds the lease, or owner itself does: a call of its own that had no answer may
+// still be under way. An intent already noted keeps its time: the leeway counts
 // from the first try. collector.ErrNoCredential when there is none.
 func (s *Store) ClaimRefresh(ctx context.Context, tenant, kind, owner string, now, until time.Time) (collector.Credential, bool, error) {
 	// Invariant 5: one statement, so of two processes one gets the row.
 	c, err := scanCredential(s.vault.QueryRowContext(ctx, `
-UPDATE credentials SET lease_owner = $3, lease_until = $5, intent_at = COALESCE(NULLIF(intent_at, 0), $4)
-WHERE tenant = $1 AND kind = $2 AND state = 'ok' AND (lease_owner = $3 OR lease_until <= $4)
-RETURNING `+credentialColumns, tenant, kind, owner, millis(now), millis(until)))
+UPDATE credentials SET lease_owner = $3, lease_until = `+s.vault.clock("$4")+` + $5, intent_at = COALESCE(NULLIF(intent_at, 0), $4)
+WHERE tenant = $1 AND kind = $2 AND state = 'ok' AND lease_until <= `+s.vault.clock("$4")+`
+RETURNING `+credentialColumns, tenant, kind, owner, millis(now), until.Sub(now).Milliseconds()))
 	if errors.Is(err, sql.ErrNoRows) {
 		c, err = s.Credential(ctx, tenant, kind)
 		return c, false, err

@@ -9,6 +9,9 @@ import (
 // itself is an *InUseError.
 var ErrInUse = errors.New("state directory is in use")
 
+// ErrUnreachable says that the state database does not answer now, and may later.
+var ErrUnreachable = errors.New("the state database does not answer")
+
 // ErrUnknownTenant says that no such tenant is stored.
 var ErrUnknownTenant = errors.New("unknown tenant")
 

@@ -32,12 +32,25 @@ func Reconnect(t *testing.T, s *Store) {
 	}
 }
 
-// PretendMigrated notes a migration that this release does not have.
-func PretendMigrated(t *testing.T, s *Store, version int) {
+// PretendMigrated notes a migration that this release does not have, and the
+// oldest version whose releases may run on the result.
+func PretendMigrated(t *testing.T, s *Store, version, oldest int) {
 	t.Helper()
-	if _, err := s.db.ExecContext(t.Context(), `INSERT INTO `+stateMigrations.table+` (version_id, is_applied) VALUES ($1, TRUE)`, version); err != nil {
-		t.Fatal(err)
+	for statement, arg := range map[string]int{
+		`INSERT INTO ` + stateMigrations.table + ` (version_id, is_applied) VALUES ($1, TRUE)`: version,
+		`UPDATE ` + stateMigrations.oldest + ` SET version = $1`:                               oldest,
+	} {
+		if _, err := s.db.ExecContext(t.Context(), statement, arg); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// CallersClock makes leases and heartbeats go by the time that the caller gives,
+// which a test can move.
+func CallersClock(s *Store) *Store {
+	s.db.ownClock = ""
+	return s
 }
 
 // Setting reads a setting of PostgreSQL as the store's sessions have it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -13,15 +14,27 @@ import (
 // few serve many runs.
 const maxConns = 16
 
+// oldestPostgres is the oldest major version that is accepted.
+const oldestPostgres = 13
+
+// connectTimeout bounds the wait for a server that does not answer at all, unless
+// the connection string says otherwise.
+const connectTimeout = 5 * time.Second
+
 // OpenPostgres opens the state that many processes share. The tables are
 // created in the first schema of the search path; give sitedrift a database or
 // a schema of its own. dsn is a URL or a list of keywords (PostgreSQL manual,
 // "Connection Strings"). Concurrent callers migrate one after the other.
+// ErrUnreachable when the server does not answer, or not yet: it may later. Leases
+// and heartbeats go by the server's clock.
 func OpenPostgres(ctx context.Context, dsn string) (*Store, error) {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		// pgx keeps the password out of this text.
 		return nil, fmt.Errorf("PostgreSQL connection string: %w", err)
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTimeout
 	}
 	conns := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		// Invariant 5: a server that answers before the commit is on disk
@@ -31,14 +44,29 @@ func OpenPostgres(ctx context.Context, dsn string) (*Store, error) {
 	}))
 	conns.SetMaxOpenConns(maxConns)
 	conns.SetMaxIdleConns(maxConns)
-	d := &pool{DB: conns, dialect: "postgres", skipLocked: " FOR UPDATE OF w, l SKIP LOCKED"}
-	if err := conns.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL at %s: %w", cfg.Host, err), conns.Close())
+	d := &pool{
+		DB: conns, dialect: "postgres", skipLocked: " FOR UPDATE OF w, l SKIP LOCKED",
+		ownClock: "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000)::BIGINT",
+	}
+	if err := prepare(ctx, d); err != nil {
+		return nil, errors.Join(explain(cfg, err), conns.Close())
+	}
+	return &Store{db: d, vault: d}, nil
+}
+
+// prepare checks the server and brings its tables to the version of this release.
+func prepare(ctx context.Context, d *pool) error {
+	var version int
+	if err := d.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::INTEGER`).Scan(&version); err != nil {
+		return err
+	}
+	if version < oldestPostgres*10_000 {
+		return fmt.Errorf("the server is PostgreSQL %d, which is too old: %d or newer is needed", version/10_000, oldestPostgres)
 	}
 	for _, m := range []migrations{stateMigrations, vaultMigrations} {
 		if err := migrate(ctx, d, m); err != nil {
-			return nil, errors.Join(fmt.Errorf("migrate PostgreSQL at %s: %w", cfg.Host, err), conns.Close())
+			return fmt.Errorf("bring its tables up to date: %w", err)
 		}
 	}
-	return &Store{db: d, vault: d}, nil
+	return nil
 }

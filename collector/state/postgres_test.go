@@ -25,7 +25,8 @@ func openPostgres(t *testing.T, dsn string) *state.Store {
 
 func TestPostgres(t *testing.T) {
 	cluster := statetest.StartCluster(t)
-	statetest.Run(t, func(t *testing.T) *state.Store { return openPostgres(t, cluster.Database(t)) })
+	// With a clock that the suite can move; the real one is that of DatabaseClock.
+	statetest.Run(t, func(t *testing.T) *state.Store { return state.CallersClock(openPostgres(t, cluster.Database(t))) })
 
 	// Two replicas, each with its own connections.
 	for name, race := range map[string]func(*testing.T, ...*state.Store){
@@ -38,6 +39,8 @@ func TestPostgres(t *testing.T) {
 			race(t, openPostgres(t, dsn), openPostgres(t, dsn))
 		})
 	}
+
+	t.Run("DatabaseClock", func(t *testing.T) { statetest.DatabaseClock(t, openPostgres(t, cluster.Database(t))) })
 
 	t.Run("StartTogether", func(t *testing.T) {
 		dsn := cluster.Database(t)

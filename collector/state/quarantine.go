@@ -13,11 +13,12 @@ import (
 
 // deaths counts the attempts of a lane, in a row, that died with their process and
 // were not forgiven: a run that fails, is stopped or panics ends its attempt or
-// leaves it.
+// leaves it, or could not tell, since the database was away, and its process lives.
 func deaths(ctx context.Context, q querier, tenant, group string) (n int, err error) {
 	err = q.QueryRowContext(ctx, `
 SELECT COUNT(*) FROM attempts a JOIN lanes l ON l.tenant = a.tenant AND l.grp = a.grp
-WHERE a.tenant = $1 AND a.grp = $2 AND a.phase = 'running' AND a.seq > l.forgiven`, tenant, group).Scan(&n)
+WHERE a.tenant = $1 AND a.grp = $2 AND a.phase = 'running' AND a.seq > l.forgiven
+  AND NOT EXISTS (SELECT 1 FROM replicas r WHERE substr(a.owner, 1, length(r.name) + 1) = r.name || '/')`, tenant, group).Scan(&n)
 	return n, err
 }
 
@@ -45,6 +46,26 @@ func (s *Store) Deaths(ctx context.Context, tenant, group string) (int, error) {
 		return 0, fmt.Errorf("count runs of %s/%s that never ended: %w", tenant, group, err)
 	}
 	return n, nil
+}
+
+// RunAlone implements collector.Ledger (Invariant 7).
+func (s *Store) RunAlone(ctx context.Context, claim string, now time.Time) (bool, error) {
+	var only bool
+	err := s.db.tx(ctx, func(tx *sql.Tx) error {
+		// First the lock of the row, then a look that sees what its last holder did.
+		if _, err := tx.ExecContext(ctx, `UPDATE suspect SET claim = claim`); err != nil {
+			return err
+		}
+		n, err := affected(ctx, tx, `
+UPDATE suspect SET claim = $1 WHERE claim = $1 OR NOT EXISTS (
+  SELECT 1 FROM lanes l WHERE l.lease_owner || '/' || l.fence = suspect.claim AND l.lease_until > `+s.db.clock("$2")+`)`, claim, millis(now))
+		only = n > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("ask whether another suspect is run: %w", err)
+	}
+	return only, nil
 }
 
 // Quarantines implements collector.Ledger; they are ordered by tenant and group.

@@ -216,7 +216,17 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state.PretendMigrated(t, s, 9000)
+	versions := state.Versions(t, s)
+	known := int(versions[len(versions)-1])
+	state.PretendMigrated(t, s, 9000, known) // it only added something
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err = state.OpenSQLite(t.Context(), dir)
+	if err != nil {
+		t.Fatalf("a schema that a newer release marked as usable: %v", err)
+	}
+	state.PretendMigrated(t, s, 9001, known+1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,19 @@ type pool struct {
 	*sql.DB
 	dialect    string // "sqlite" or "postgres"
 	skipLocked string // ends a SELECT that locks the rows of work (w) and lanes (l)
+	ownClock   string // the database's time as an expression; empty: it has none that counts
+}
+
+// clock is the time that leases and heartbeats go by, as an expression: the
+// database's, since the clocks of replicas differ, or the caller's, given as a
+// parameter, where there is one process only. When work is due is the caller's
+// affair everywhere.
+func (d *pool) clock(parameter string) string {
+	given := "CAST(" + parameter + " AS BIGINT)"
+	if d.ownClock == "" {
+		return given
+	}
+	return "COALESCE(" + d.ownClock + ", " + given + ")" // a parameter must stand somewhere
 }
 
 // tx runs fn in a transaction and commits it when fn returns nil.

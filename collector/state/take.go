@@ -35,9 +35,9 @@ func (s *Store) Take(ctx context.Context, owner, tenant, group string, datasets 
 			return err
 		}
 		if err := tx.QueryRowContext(ctx, `
-UPDATE lanes SET lease_owner = $1, lease_until = $2, lease_kind = $3, fence = fence + 1
-WHERE tenant = $4 AND grp = $5 AND lease_until <= $6 RETURNING fence`,
-			owner, millis(now.Add(lease)), job.Kind, tenant, group, millis(now)).Scan(&job.Fence); err != nil {
+UPDATE lanes SET lease_owner = $1, lease_until = `+s.db.clock("$2")+` + $3, lease_kind = $4, fence = fence + 1, `+fenceAttempt+`
+WHERE tenant = $5 AND grp = $6 AND lease_until <= `+s.db.clock("$2")+` RETURNING fence`,
+			owner, millis(now), lease.Milliseconds(), job.Kind, tenant, group).Scan(&job.Fence); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `

@@ -80,7 +80,7 @@ func TestUpgrade(t *testing.T) {
 			return func() *state.Store { return must(state.OpenPostgres(t.Context(), dsn))(t) }
 		},
 	} {
-		versions := []int64{1, 2, 3}
+		versions := []int64{1, 2, 3, 4}
 		for _, version := range versions {
 			t.Run(fmt.Sprintf("%s from version %d", name, version), func(t *testing.T) {
 				open := opens(t)

@@ -32,7 +32,7 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, lease ti
 			if err != nil {
 				return err
 			}
-			if err := takeLanes(ctx, tx, owner, now.Add(lease), due); err != nil {
+			if err := s.takeLanes(ctx, tx, owner, now, lease, due); err != nil {
 				return err
 			}
 			jobs = append(jobs, due...)
@@ -59,7 +59,7 @@ SELECT w.tenant, w.grp, w.cron, w.datasets, w.next_at, w.failures, w.kind, w.one
 FROM work w
 JOIN tenants t ON t.id = w.tenant
 JOIN lanes l ON l.tenant = w.tenant AND l.grp = w.grp
-WHERE w.one_off = $1 AND w.next_at <= $2 AND NOT w.paused AND NOT t.paused AND l.lease_until <= $2
+WHERE w.one_off = $1 AND w.next_at <= $2 AND NOT w.paused AND NOT t.paused AND l.lease_until <= `+s.db.clock("$2")+`
 ORDER BY w.next_at, w.tenant, w.kind
 LIMIT $3`+s.db.skipLocked, oneOff, millis(now), limit)
 	if err != nil {
@@ -91,11 +91,11 @@ func scanJob(r scanner) (j collector.Job, err error) {
 
 // takeLanes leases the lanes of jobs to owner, and fills Owner and Fence in.
 // The transaction holds their locks.
-func takeLanes(ctx context.Context, tx *sql.Tx, owner string, until time.Time, jobs []collector.Job) error {
+func (s *Store) takeLanes(ctx context.Context, tx *sql.Tx, owner string, now time.Time, lease time.Duration, jobs []collector.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	args := []any{owner, millis(until)}
+	args := []any{owner, millis(now), lease.Milliseconds()}
 	for _, j := range jobs {
 		args = append(args, j.Tenant, j.Group, j.Kind)
 	}
@@ -107,8 +107,8 @@ func takeLanes(ctx context.Context, tx *sql.Tx, owner string, until time.Time, j
 	rows, err := collect(ctx, tx, func(r scanner) (t taken, err error) {
 		err = r.Scan(&t.tenant, &t.group, &t.fence)
 		return t, err
-	}, `WITH chosen (tenant, grp, kind) AS (VALUES `+rowValues(3, len(jobs), 3)+`)
-UPDATE lanes SET lease_owner = $1, lease_until = $2, lease_kind = `+kind+`, fence = fence + 1
+	}, `WITH chosen (tenant, grp, kind) AS (VALUES `+rowValues(4, len(jobs), 3)+`)
+UPDATE lanes SET lease_owner = $1, lease_until = `+s.db.clock("$2")+` + $3, lease_kind = `+kind+`, fence = fence + 1, `+fenceAttempt+`
 WHERE (tenant, grp) IN (SELECT tenant, grp FROM chosen)
 RETURNING tenant, grp, fence`, args...)
 	if err != nil {
@@ -125,6 +125,11 @@ RETURNING tenant, grp, fence`, args...)
 	return nil
 }
 
+// fenceAttempt takes the attempt number from whoever had the lane and did not
+// finish: thought dead, he publishes nothing any more, also before the next
+// attempt begins (Invariant 3).
+const fenceAttempt = `seq = seq + CASE WHEN lease_owner <> '' THEN 1 ELSE 0 END`
+
 // held is the condition under which a job still is its owner's; the arguments
 // are those of heldArgs. An ended lease that nobody took over still is.
 const held = `tenant = $1 AND grp = $2 AND lease_kind = $3 AND lease_owner = $4 AND fence = $5`
@@ -134,9 +139,9 @@ func heldArgs(j collector.Job, more ...any) []any {
 }
 
 // Renew implements collector.Work.
-func (s *Store) Renew(ctx context.Context, job collector.Job, until time.Time) error {
-	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_until = $6 WHERE `+held+`
-AND EXISTS (SELECT 1 FROM work w WHERE w.tenant = $1 AND w.kind = $3)`, heldArgs(job, millis(until))...)
+func (s *Store) Renew(ctx context.Context, job collector.Job, now time.Time, lease time.Duration) error {
+	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_until = `+s.db.clock("$6")+` + $7 WHERE `+held+`
+AND EXISTS (SELECT 1 FROM work w WHERE w.tenant = $1 AND w.kind = $3)`, heldArgs(job, millis(now), lease.Milliseconds())...)
 	if err != nil {
 		return fmt.Errorf("renew lease of %s/%s: %w", job.Tenant, job.Kind, err)
 	}
@@ -180,6 +185,18 @@ UPDATE work SET next_at = CASE WHEN cron = $3 THEN $4 ELSE next_at END, failures
 	return nil
 }
 
+// GiveBack implements collector.Work.
+func (s *Store) GiveBack(ctx context.Context, job collector.Job) error {
+	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0 WHERE `+held, heldArgs(job)...)
+	if err != nil {
+		return fmt.Errorf("give back %s/%s: %w", job.Tenant, job.Kind, err)
+	}
+	if n == 0 {
+		return fenced(job)
+	}
+	return nil
+}
+
 // NextDue implements collector.Work. A row whose lane is leased counts from the
 // end of the lease.
 func (s *Store) NextDue(ctx context.Context) (time.Time, error) {
@@ -201,22 +218,4 @@ SELECT COALESCE((SELECT w.next_at FROM work w WHERE `+unpaused+`
 		free = leased
 	}
 	return fromMillis(free), nil
-}
-
-// RecoverLeases frees every lease, of jobs and of token refreshes, whose owner
-// begins with ownerPrefix, and returns how many jobs that were. It is for the
-// start of a process that knows that the owners are dead: with an empty prefix
-// after OpenSQLite, whose lock proves that nobody else is alive; with its own
-// name for a replica that comes back under the same one. Noted intents of
-// refreshes stay: their outcome is unknown (Invariant 5).
-func (s *Store) RecoverLeases(ctx context.Context, ownerPrefix string) (int, error) {
-	const mine = ` WHERE lease_owner <> '' AND substr(lease_owner, 1, length($1)) = $1`
-	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0`+mine, ownerPrefix)
-	if err != nil {
-		return 0, fmt.Errorf("free leases of earlier runs: %w", err)
-	}
-	if _, err := s.vault.ExecContext(ctx, `UPDATE credentials SET lease_owner = '', lease_until = 0`+mine, ownerPrefix); err != nil {
-		return n, fmt.Errorf("free leases of earlier token refreshes: %w", err)
-	}
-	return n, nil
 }

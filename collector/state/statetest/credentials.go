@@ -84,8 +84,8 @@ func testRefresh(t *testing.T, s *state.Store) {
 	if c, claimed := claim("you", noon.Add(time.Minute-time.Millisecond)); claimed || c.LeaseOwner != "me" {
 		t.Errorf("a leased credential was claimed: %+v", c)
 	}
-	if c, claimed := claim("me", noon.Add(time.Second)); !claimed || !c.IntentAt.Equal(noon) || !c.LeaseUntil.Equal(noon.Add(61*time.Second)) {
-		t.Errorf("its owner could not claim it again: %+v", c)
+	if c, claimed := claim("me", noon.Add(time.Second)); claimed {
+		t.Errorf("its owner, whose call may still be under way, claimed it again: %+v", c)
 	}
 	yours, claimed := claim("you", noon.Add(61*time.Second))
 	if !claimed || !yours.IntentAt.Equal(noon) {

@@ -40,7 +40,7 @@ func testTake(t *testing.T, s *state.Store) {
 	if jobs := claim(t, s, "you", noon, 10); len(jobs) != 0 {
 		t.Errorf("claimed beside a taken run: %+v", jobs)
 	}
-	ok(t, s.Renew(ctx, mine, noon.Add(lease)))
+	ok(t, s.Renew(ctx, mine, noon, lease))
 	ok(t, s.Finish(ctx, mine, time.Time{}, 0))
 
 	// The schedule was not touched, and excludes the next one who asks.

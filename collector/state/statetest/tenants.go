@@ -63,7 +63,7 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 	if _, err := s.Tenant(ctx, "acme"); !errors.Is(err, state.ErrUnknownTenant) {
 		t.Errorf("the tenant is still there: %v", err)
 	}
-	if err := s.Renew(ctx, jobs[0], noon.Add(time.Hour)); !errors.Is(err, collector.ErrFenced) {
+	if err := s.Renew(ctx, jobs[0], noon, time.Hour); !errors.Is(err, collector.ErrFenced) {
 		t.Errorf("its job can still be renewed: %v", err)
 	}
 	if err := s.Decide(ctx, running, moved(running, "spaces")); !errors.Is(err, collector.ErrFenced) {

@@ -39,7 +39,7 @@ func testWorkModel(t *testing.T, s *state.Store) {
 			},
 			"renew": func(t *rapid.T) {
 				if h := m.any(t); h != nil {
-					h.check(t, m, s.Renew(t.Context(), h.job, m.now.Add(lease)))
+					h.check(t, m, s.Renew(t.Context(), h.job, m.now, lease))
 					if m.holder[h.job.Group] == h {
 						h.until = m.now.Add(lease)
 					}
