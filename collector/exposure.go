@@ -12,6 +12,15 @@ type Exposure struct {
 	ProbedAt time.Time
 }
 
+// Erasure is the erasure of a person from a tenant.
+type Erasure struct {
+	ID, Tenant string
+	Account    string // empty once it is done
+	AskedAt    time.Time
+	DoneAt     time.Time // zero: not yet
+	Rows       int64     // how many rows there were
+}
+
 // Tombstone is what stays of a removed tenant.
 type Tombstone struct {
 	Tenant, Name, SiteURL string

@@ -100,7 +100,7 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 	case d.head.Epoch == 0:
 		d.epochStart, d.reason = true, "first run"
 	case d.head.Fingerprint == "":
-		d.epochStart, d.reason = true, "recovered: nobody knows any more what the stored rows were read with"
+		d.epochStart, d.reason = true, "recovered: a person was erased, or the state database was restored"
 	case d.head.Fingerprint != d.fingerprint:
 		d.epochStart, d.reason = true, "credentials changed"
 	case d.head.Version < table.Version:

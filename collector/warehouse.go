@@ -41,6 +41,9 @@ type Warehouse interface {
 	Versions(ctx context.Context, table *schemas.Dataset, head schemas.Head, entities []schemas.Entity) (*schemas.Block, error)
 	// Coverage returns the present coverage rows of the datasets of the heads.
 	Coverage(ctx context.Context, heads []schemas.Head) ([]schemas.Coverage, error)
+	// ErasePerson deletes what datasets of a tenant hold about an account, and
+	// returns how many rows that were.
+	ErasePerson(ctx context.Context, tables []*schemas.Dataset, tenant, account string) (int64, error)
 	// Seen tells of each tenant and group which attempts the warehouse has seen.
 	Seen(ctx context.Context) ([]schemas.Seen, error)
 	// Expect records what tenants are meant to deliver.

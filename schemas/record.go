@@ -97,6 +97,7 @@ const (
 	OutcomeFailed      Outcome = "failed"            // nothing could be read or stored
 	OutcomeAbandoned   Outcome = "abandoned"         // the process died, or another took over
 	OutcomeQuarantined Outcome = "quarantined"       // nothing was read: the runs before took the process down
+	OutcomeErased      Outcome = "erased"            // no run: what was stored about a person was erased
 	OutcomeRestored    Outcome = "restored"          // no run: the ledger was behind the warehouse, and took over what that shows
 )
 
@@ -195,7 +196,7 @@ var (
 			Enum("tenant_id", "Customer.", func(r *Run) string { return r.Tenant }),
 			Enum("dataset_group", "Group of datasets that the run read.", func(r *Run) string { return r.Group }),
 			Int("seq", "Attempt number; grows per tenant and group.", func(r *Run) int64 { return int64(r.Seq) }),
-			Enum("outcome", "no_change, changed, held, baseline_mismatch, failed, abandoned, quarantined or restored.", func(r *Run) string { return string(r.Outcome) }),
+			Enum("outcome", "no_change, changed, held, baseline_mismatch, failed, abandoned, quarantined, erased or restored.", func(r *Run) string { return string(r.Outcome) }),
 			Enum("trigger", "schedule, catch_up, retry or manual.", func(r *Run) string { return r.Trigger }),
 			Time("started_at", "Start of the run.", func(r *Run) time.Time { return r.StartedAt }),
 			Time("ended_at", "End of the run.", func(r *Run) time.Time { return r.EndedAt }),

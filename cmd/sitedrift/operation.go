@@ -38,6 +38,7 @@ func operations() []operation {
 		declare("pause", needs{}, opPause),
 		declare("put_tenants", needs{}, opPutTenants),
 		declare("remove", needs{warehouse: true, tokens: true}, opRemove),
+		declare("erase_person", needs{warehouse: true, tokens: true}, opErasePerson),
 		declare("approve", needs{}, opApprove),
 		declare("query", needs{warehouse: true}, opQuery),
 		declare("migrate", needs{warehouse: true, unmigrated: true}, opMigrate),

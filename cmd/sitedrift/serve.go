@@ -75,6 +75,9 @@ func (a *app) boot(ctx context.Context) error {
 	if err := collector.Show(ctx, a.store, a.allSinks(), heads, a.out.trace); err != nil {
 		return err
 	}
+	if err := a.resumeErasures(ctx); err != nil {
+		a.log.Error("erasures that an earlier process did not complete", zap.Error(err))
+	}
 	if err := a.recall(ctx); err != nil {
 		a.log.Warn("the metrics do not know when datasets were read completely last, until they are read again", zap.Error(err))
 	}
@@ -136,6 +139,9 @@ func (a *app) housekeep(ctx context.Context) error {
 	for {
 		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("sweep rows of void attempts", zap.Error(err))
+		}
+		if err := a.resumeErasures(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("go on with the erasure of persons", zap.Error(err))
 		}
 		if err := a.retain(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("delete old history", zap.Error(err))

@@ -19,6 +19,7 @@ type tenantsCmd struct {
 	Add    tenantsAddCmd    `cmd:"" help:"Add a tenant."`
 	Import tenantsImportCmd `cmd:"" help:"Add or change many tenants from a CSV or YAML file."`
 	Remove tenantsRemoveCmd `cmd:"" help:"Remove a tenant and erase its credentials; with --erase also its rows."`
+	Erase  tenantsEraseCmd  `cmd:"" help:"Erase what is stored about a person; without --yes, count it."`
 	Pause  tenantsPauseCmd  `cmd:"" help:"Start no more runs of a tenant until it is resumed."`
 	Resume tenantsResumeCmd `cmd:"" help:"Let the schedules of a paused or quarantined tenant go on."`
 }

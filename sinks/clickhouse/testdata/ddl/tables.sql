@@ -106,7 +106,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`runs_log`
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `dataset_group` LowCardinality(String) COMMENT 'Group of datasets that the run read.',
     `seq` UInt64 COMMENT 'Attempt number; grows per tenant and group.',
-    `outcome` LowCardinality(String) COMMENT 'no_change, changed, held, baseline_mismatch, failed, abandoned, quarantined or restored.',
+    `outcome` LowCardinality(String) COMMENT 'no_change, changed, held, baseline_mismatch, failed, abandoned, quarantined, erased or restored.',
     `trigger` LowCardinality(String) COMMENT 'schedule, catch_up, retry or manual.',
     `started_at` DateTime64(3, 'UTC') COMMENT 'Start of the run.',
     `ended_at` DateTime64(3, 'UTC') COMMENT 'End of the run.',

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+type tenantsEraseCmd struct {
+	ID      string `arg:"" help:"Tenant."`
+	Account string `required:"" help:"Account id of the person (Data Center: user key)."`
+	Yes     bool   `help:"Do it. Without it the rows are counted, and nothing is erased."`
+}
+
+type eraseParams struct {
+	ID      string `json:"id"`
+	Account string `json:"account"`
+	Yes     bool   `json:"yes"`
+}
+
+// erasedPerson says how much there was, and never of whom.
+type erasedPerson struct {
+	Tenant string           `json:"tenant"`
+	Erased bool             `json:"erased"`
+	Rows   int64            `json:"rows"`
+	Tables map[string]int64 `json:"tables"` // as of before
+}
+
+func (c tenantsEraseCmd) Run(e *env) error {
+	res, err := call[erasedPerson](e, "erase_person", eraseParams(c), nil)
+	if err != nil {
+		return err
+	}
+	if e.cli.JSON {
+		return printJSON(e.out, res)
+	}
+	for _, table := range slices.Sorted(maps.Keys(res.Tables)) {
+		fmt.Fprintf(e.out, "%-32s %d\n", table, res.Tables[table])
+	}
+	if !res.Erased {
+		fmt.Fprintf(e.out, "%d rows name this account; to erase them: add --yes\n", res.Rows)
+		return nil
+	}
+	fmt.Fprintf(e.out, "%d rows named this account, and are erased; who is still on the site is read again by the next run. Files of the JSONL sink and backups are yours to erase\n", res.Rows)
+	return nil
+}
+
+// opErasePerson counts the rows that name an account, and erases them.
+func opErasePerson(ctx context.Context, a *app, p eraseParams, _ func(any)) (erasedPerson, error) {
+	res := erasedPerson{Tenant: p.ID, Tables: map[string]int64{}}
+	if _, err := a.store.Tenant(ctx, p.ID); err != nil {
+		return res, unknownTenant(err)
+	}
+	if p.Account == "" {
+		return res, usage("the account is empty")
+	}
+	var err error
+	if res.Tables, err = a.warehouse.PersonRows(ctx, tables(), p.ID, p.Account); err != nil {
+		return res, err
+	}
+	for _, n := range res.Tables {
+		res.Rows += n
+	}
+	if !p.Yes {
+		return res, nil
+	}
+	erasure, err := a.store.AskErasure(ctx, p.ID, p.Account, a.out.now())
+	if err != nil {
+		return res, err
+	}
+	res.Rows, err = a.erase(ctx, erasure)
+	res.Erased = err == nil
+	return res, err
+}
+
+// erase does one erasure, group by group, between the runs of each.
+func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err error) {
+	for _, group := range schemas.Groups {
+		job, err := a.takeJob(ctx, e.Tenant, group, nil)
+		if err != nil {
+			return rows, err
+		}
+		s := *a.scheduler // its leases, for another kind of work
+		s.Run = func(ctx context.Context, req collector.Request) (schemas.Run, error) {
+			return a.runner.Erase(ctx, req, e.Account)
+		}
+		run, err := s.RunNow(ctx, job, nil)
+		if err != nil {
+			return rows, fmt.Errorf("the erasure is not complete, and goes on when the daemon starts, or with the same command: %w", err)
+		}
+		rows += run.Written
+	}
+	return rows, a.store.FinishErasure(ctx, e, rows, a.out.now())
+}
+
+// resumeErasures goes on with what an earlier process did not complete.
+func (a *app) resumeErasures(ctx context.Context) error {
+	all, err := a.store.Erasures(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range all {
+		if !e.DoneAt.IsZero() {
+			continue
+		}
+		if _, err := a.store.Tenant(ctx, e.Tenant); err != nil { // removed meanwhile: remove --erase takes all of it
+			continue
+		}
+		rows, err := a.erase(ctx, e)
+		a.log.Info("went on with the erasure of a person", zap.String("tenant", e.Tenant), zap.Int64("rows", rows), zap.Error(err))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
