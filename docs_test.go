@@ -63,7 +63,7 @@ func TestSecurityPage(t *testing.T) {
 			t.Errorf("the threat %q has %d columns, want 3", cells[0], len(cells))
 			continue
 		}
-		named := regexp.MustCompile("`([\\w./-]+\\.\\w+|Makefile|Dockerfile)`").FindAllStringSubmatch(cells[1], -1)
+		named := regexp.MustCompile("`([\\w.-]+/[\\w./-]+|Makefile|Dockerfile)`").FindAllStringSubmatch(cells[1], -1)
 		proofs := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(cells[2], -1)
 		if len(named) == 0 || len(proofs) == 0 {
 			t.Errorf("the threat %q lacks a file or a test", cells[0])

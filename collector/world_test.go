@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func newWorld(t *testing.T, settings sim.SiteSettings) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := httpx.NewTransport()
+	transport := httpx.NewTransport(netip.MustParsePrefix("127.0.0.0/8"))
 	t.Cleanup(transport.CloseIdleConnections)
 	w.runner.Open = func(_ context.Context, tenant collector.Tenant, scope []*schemas.Dataset) (collector.Source, error) {
 		client, err := httpx.New(httpx.Options{

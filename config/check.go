@@ -53,6 +53,28 @@ func checkListen(v string, loopback bool) *fault {
 	return nil
 }
 
+// checkNetworks takes only networks that are written as such: 10.1.2.3/8 would
+// open more than it seems to.
+func checkNetworks(v string) ([]netip.Prefix, *fault) {
+	var all []netip.Prefix
+	for part := range strings.SplitSeq(v, ",") {
+		part = strings.TrimSpace(part)
+		n, err := netip.ParsePrefix(part)
+		switch {
+		case err != nil:
+			return nil, faultf("write networks such as 10.1.2.0/24, with commas between; one address is 10.1.2.3/32",
+				"holds %s, which is no network", show(part))
+		case n != n.Masked():
+			return nil, faultf("write "+n.Masked().String()+", or "+n.Addr().String()+"/"+strconv.Itoa(n.Addr().BitLen())+" for the one address",
+				"holds %s, whose address is not the first of its network", show(part))
+		case n.Addr().Is4In6():
+			return nil, faultf("write IPv4 networks as such", "holds %s, which is IPv4 inside IPv6", show(part))
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
 func isPort(s string) bool {
 	n, err := strconv.Atoi(s)
 	return err == nil && n >= 1 && n <= 65535

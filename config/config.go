@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ type Config struct {
 	Vault     Vault
 	OAuth     OAuth
 	Endpoints Endpoints
+	Network   Network
 	Tenants   []Tenant
 	Schedules map[string]string // cron expression or Off, by group; every group has one
 	Jitter    time.Duration     // starts are spread over this much after their tick
@@ -82,6 +84,12 @@ type Endpoints struct {
 	API  string
 }
 
+// Network says what may be connected to beside the public internet, for the sake
+// of endpoints and sites; databases are not asked after.
+type Network struct {
+	Allow []netip.Prefix
+}
+
 // Tenant is one customer with one Confluence site.
 type Tenant struct {
 	ID   string
@@ -93,6 +101,7 @@ type Tenant struct {
 	Paused     bool
 	Schedules  map[string]string // as Config.Schedules; only the groups that differ
 	Limits     TenantLimits
+	Network    Network // beside the general one
 }
 
 // TenantLimits are the limits that a tenant may override.

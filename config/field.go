@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -250,6 +251,14 @@ func cron(group string, m map[string]string, doc string) field {
 			m[group] = v
 			return nil
 		},
+	}
+}
+
+// networks are CIDR blocks with commas between.
+func networks(key string, p *[]netip.Prefix, doc ...string) field {
+	return field{
+		key: key, doc: docs(doc...), want: "a network such as 10.1.2.0/24",
+		scalar: func(_ *loader, v string) (f *fault) { *p, f = checkNetworks(v); return f },
 	}
 }
 

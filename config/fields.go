@@ -34,6 +34,12 @@ func fields(c *Config) []field {
 			webURL("auth", &c.Endpoints.Auth, "Consent and tokens."),
 			webURL("api", &c.Endpoints.API, "The API gateway, which site addresses with a cloud id go through."),
 		),
+		section("network", "What may be connected to beside the public internet, on behalf of sites and endpoints.",
+			networks("allow", &c.Network.Allow,
+				"Networks, with commas between: of a proxy or of test servers. Private, loopback and link-local addresses are",
+				"refused otherwise, whatever a site's name leads to; the addresses where clouds hand out credentials always are.").
+				example("10.1.2.3/32"),
+		),
 		list("tenants", "The sites to watch. Tenants added with `sitedrift tenants` need no entry here.",
 			func(i int) []field { return tenant(c, i) }),
 		section("schedules", "When each group of datasets is read, for tenants that say nothing else: five cron fields in UTC,",
@@ -103,6 +109,9 @@ func tenant(c *Config, i int) []field {
 			number("requests_per_second", &t.Limits.RequestsPerSecond, 0.01, 100_000, "").example("5"),
 			number("removal_share", &t.Limits.RemovalShare, 0.001, 1, "").example("0.5"),
 			integer("removal_rows", &t.Limits.RemovalRows, 1, 1_000_000_000, "").example("100"),
+		),
+		section("network", "What this tenant's requests may reach, too: the private network of its Data Center.",
+			networks("allow", &t.Network.Allow, "Beside network.allow above.").example("10.20.30.0/24"),
 		),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	cronlib "github.com/robfig/cron/v3"
 
 	"github.com/sitedrift/sitedrift/schemas"
@@ -131,6 +133,7 @@ func TestGood(t *testing.T) {
 			RedirectURL: "http://[::1]:9000/callback",
 		},
 		Endpoints: Endpoints{Auth: "https://auth.example.gov", API: "http://localhost:4010/api"},
+		Network:   Network{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32"), netip.MustParsePrefix("fd12:3456::/48")}},
 		Tenants: []Tenant{
 			{
 				ID: "acme", Name: "Acme: the company", Site: "https://acme.atlassian.net", Deployment: schemas.Cloud,
@@ -140,7 +143,7 @@ func TestGood(t *testing.T) {
 			},
 			{
 				ID: "lab", Name: "lab", Site: "https://confluence.example.com/docs", Deployment: schemas.Cloud, Paused: true,
-				Schedules: map[string]string{},
+				Schedules: map[string]string{}, Network: Network{Allow: []netip.Prefix{netip.MustParsePrefix("10.20.30.0/24")}},
 			},
 		},
 		Schedules: map[string]string{"posture": "23 * * * *", "inventory": "@daily", "audit": "53 * * * *"},
@@ -154,7 +157,7 @@ func TestGood(t *testing.T) {
 		Log:       Log{Level: "debug", Format: "console"},
 		Sinks:     Sinks{JSONL: JSONL{Dir: filepath.Join(dir, "out")}},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Ref{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Ref{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 
@@ -190,7 +193,7 @@ func TestDefaultsWithoutFile(t *testing.T) {
 		want.DataDir = "/home/op/.local/share/sitedrift"
 		want.Vault.KeyFile = "/home/op/.config/sitedrift/vault.key"
 		want.Server.ControlSocket = want.DataDir + "/control.sock"
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Ref{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Ref{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

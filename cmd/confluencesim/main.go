@@ -142,6 +142,8 @@ oauth:
 endpoints:
   auth: {{.Server.AuthURL}}
   api: {{.Server.APIURL}}
+network:
+  allow: 127.0.0.0/8
 tenants:
 {{- range .Server.Sites}}
   - id: {{.Name}}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ func connectedApp(t *testing.T) (a *app, provider *sim.Server, connect func(pers
 	cfg := config.Default()
 	cfg.DataDir = t.TempDir()
 	cfg.Endpoints = config.Endpoints{Auth: provider.AuthURL(), API: provider.APIURL()}
+	cfg.Network.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	cfg.OAuth.ClientID = client.ClientID
 	cfg.Tenants = []config.Tenant{{ID: "acme", Name: "acme", Site: site.URL()}}
 	var err error

@@ -74,10 +74,11 @@ type app struct {
 	buried    chan struct{}        // told of dead replicas
 	metrics   *metrics
 
-	transport *http.Transport
-	budget    *httpx.Budget // nil: no budget is kept
+	transport *http.Transport // to endpoints, and to sites of tenants without networks of their own
+	budget    *httpx.Budget   // nil: no budget is kept
 	mu        sync.Mutex
 	limiters  map[string]*rate.Limiter
+	reaches   map[string]*http.Transport // by tenant
 
 	closers []func(context.Context) error
 }
@@ -88,7 +89,8 @@ func tables() []*schemas.Dataset { return datasets.All() }
 // open joins the parts that are needed. Whatever it opened is closed again when
 // it fails.
 func open(ctx context.Context, cfg *config.Config, out outside, log *zap.Logger, n needs) (a *app, err error) {
-	a = &app{cfg: cfg, out: out, log: log, owner: ownerName(), limiters: map[string]*rate.Limiter{}, transport: httpx.NewTransport(), metrics: newMetrics(), buried: make(chan struct{}, 1)}
+	a = &app{cfg: cfg, out: out, log: log, owner: ownerName(), metrics: newMetrics(), buried: make(chan struct{}, 1),
+		transport: httpx.NewTransport(cfg.Network.Allow...), limiters: map[string]*rate.Limiter{}, reaches: map[string]*http.Transport{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
@@ -206,7 +208,9 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 // Center has.
 func (a *app) providerFor(ctx context.Context, c collector.Credential) (oauth.Provider, error) {
 	t, err := a.store.Tenant(ctx, c.Tenant)
-	return oauth.DataCenter(t.SiteURL, c.ClientID, vault.Secret{}, ""), err
+	provider := oauth.DataCenter(t.SiteURL, c.ClientID, vault.Secret{}, "")
+	provider.Transport = a.reach(c.Tenant)
+	return provider, err
 }
 
 // openVault opens the key file; the first use makes one.
@@ -333,6 +337,22 @@ func (a *app) limiter(tenant string) *rate.Limiter {
 		a.limiters[tenant] = l
 	}
 	return l
+}
+
+// reach is the transport of a tenant's requests. A tenant with networks of its own
+// has a transport of its own: no other tenant's request finds a connection there
+// that it could not have made (Invariant 7).
+func (a *app) reach(tenant string) *http.Transport {
+	t, ok := a.cfg.Tenant(tenant)
+	if !ok || len(t.Network.Allow) == 0 {
+		return a.transport
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.reaches[tenant] == nil {
+		a.reaches[tenant] = httpx.NewTransport(slices.Concat(a.cfg.Network.Allow, t.Network.Allow)...)
+	}
+	return a.reaches[tenant]
 }
 
 // limits are those of a tenant.

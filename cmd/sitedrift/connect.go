@@ -127,7 +127,7 @@ func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams, 
 	if len(scopes) == 0 {
 		scopes = wantedScopes(p.Kind)
 	}
-	consent := &oauth.Consent{Provider: provider, Store: consentStore{a.store, t}, Vault: a.vault, Transport: a.transport, Now: a.out.now, Log: a.log.Named("oauth"), Again: connectCommand}
+	consent := &oauth.Consent{Provider: provider, Store: consentStore{a.store, t}, Vault: a.vault, Transport: a.reach(t.ID), Now: a.out.now, Log: a.log.Named("oauth"), Again: connectCommand}
 	req := oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: scopes}
 	var res oauth.Result
 	if p.Refresh != "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -137,6 +138,7 @@ func demoConfig(dir, authURL, apiURL, clientID string, tenants []config.Tenant) 
 	cfg := config.Default()
 	cfg.DataDir = dir
 	cfg.Endpoints = config.Endpoints{Auth: authURL, API: apiURL}
+	cfg.Network.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} // where the sites are
 	cfg.OAuth.ClientID = clientID
 	cfg.Tenants = tenants
 	// Inventory and audit start close to each other, so that both go in one sweep.

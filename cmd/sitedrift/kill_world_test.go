@@ -81,6 +81,7 @@ data_dir: data
 vault: {key_file: vault.key}
 oauth: {client_id: %q, client_secret: "file:%s"}
 endpoints: {auth: %q, api: %q}
+network: {allow: 127.0.0.0/8}
 tenants: [{id: %q, site: %q, cloud_id: %q}]
 schedules: {posture: "@every 15s", inventory: "@every 15s", audit: off}
 jitter: 0s

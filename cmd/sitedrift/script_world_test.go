@@ -95,6 +95,7 @@ func setUp(env *testscript.Env, program string, served bool) error {
 vault: {key_file: vault.key}
 oauth: {client_id: %q, client_secret: "env:OAUTH_SECRET", redirect_url: %q}
 endpoints: {auth: %q, api: %q}
+network: {allow: 127.0.0.0/8}
 schedules: {posture: off, inventory: off, audit: off}
 jitter: 0s
 limits: {requests_per_second: 1000, points_per_hour: 0}

@@ -167,7 +167,7 @@ func (a *app) way(ctx context.Context, t collector.Tenant, c collector.Credentia
 func (a *app) client(t collector.Tenant, c collector.Credential, base string, access *access) (*httpx.Client, error) {
 	o := httpx.Options{
 		Base: base, Auth: access, Tenant: t.ID,
-		Transport: a.tokens.Transport(c, a.transport), Limiter: a.limiter(t.ID), UserAgent: "sitedrift/" + version(),
+		Transport: a.tokens.Transport(c, a.reach(t.ID)), Limiter: a.limiter(t.ID), UserAgent: "sitedrift/" + version(),
 		Log: a.log.Named("http").With(zap.String("tenant", t.ID)), Now: a.out.now, Sleep: a.out.sleep,
 	}
 	if c.Kind == schemas.Credential3LO || c.Kind == schemas.CredentialServiceAccount {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ func newCenter(t testing.TB, settings confluencetest.DataCenterSettings) *center
 		t.Fatal(err)
 	}
 	t.Cleanup(srv.Close)
-	wire := httpx.NewTransport()
+	wire := httpx.NewTransport(netip.MustParsePrefix("127.0.0.0/8"))
 	t.Cleanup(wire.CloseIdleConnections)
 	return &center{t: t, srv: srv, dc: dc, options: httpx.Options{
 		Base: dc.URL(), Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: noonOfCenter,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +76,7 @@ func newSite(t testing.TB, settings confluencetest.SiteSettings) *site {
 	t.Cleanup(srv.Close)
 	s := &site{t: t, clock: c, srv: srv, sim: sim}
 	s.grant(confluencetest.AllScopes())
-	wire := httpx.NewTransport()
+	wire := httpx.NewTransport(netip.MustParsePrefix("127.0.0.0/8"))
 	t.Cleanup(wire.CloseIdleConnections)
 	s.options = httpx.Options{
 		Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: c.Now,

@@ -30,7 +30,7 @@ type Options struct {
 	Auth   Authorizer
 	Tenant string // names the tenant to the budget and in logs
 
-	Transport http.RoundTripper // NewTransport() if nil; share one between clients
+	Transport http.RoundTripper // NewTransport() if nil, which reaches no loopback or private address; share one between clients
 	Limiter   *rate.Limiter     // the tenant's, shared by its clients; nil: none
 	Budget    *Budget           // the app's, shared by all tenants; nil: none
 

@@ -77,7 +77,7 @@ func serve(t testing.TB, h func(call int, w http.ResponseWriter, r *http.Request
 
 func client(t testing.TB, base string, clock *clock, change ...func(*Options)) *Client {
 	t.Helper()
-	transport := NewTransport()
+	transport := NewTransport(loopback)
 	t.Cleanup(transport.CloseIdleConnections)
 	core, logs := observer.New(zap.DebugLevel)
 	o := Options{

@@ -25,7 +25,7 @@ const (
 	ClassNetwork      Class = "network"       // no connection, or it broke
 	ClassMalformed    Class = "malformed"     // an answer that is not what the API gives
 	ClassTooLarge     Class = "too_large"     // an answer above the size cap
-	ClassWrongOrigin  Class = "wrong_origin"  // a link or redirect off the pinned origin
+	ClassWrongOrigin  Class = "wrong_origin"  // a link, a redirect or a name that leads off the pinned origin or into a network that is not allowed
 	ClassCredential   Class = "credential"    // no Authorization header could be had; see the cause
 )
 

@@ -9,9 +9,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 )
 
 // maxErrorBody bounds what is read of an answer that is no success.
@@ -30,9 +32,13 @@ func recycle(b *bytes.Buffer) {
 }
 
 // NewTransport returns a transport for API calls: connections are kept for many
-// sites behind few hosts, and answers' headers are bounded.
-func NewTransport() *http.Transport {
+// sites behind few hosts, and answers' headers are bounded. It connects to
+// addresses of the public internet and to the allowed networks; to a proxy that
+// the environment names (HTTPS_PROXY, NO_PROXY) only if its address is one of
+// these, and what lies behind that is for the proxy to decide.
+func NewTransport(allowed ...netip.Prefix) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: guard(allowed).control}).DialContext
 	t.MaxIdleConns = 256
 	t.MaxIdleConnsPerHost = 64
 	t.MaxResponseHeaderBytes = 256 << 10
@@ -230,7 +236,7 @@ func (c *Client) judge(fail *Error, h http.Header, body []byte, generation int64
 func transportClass(err error) Class {
 	var t interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, errOffOrigin):
+	case errors.Is(err, errOffOrigin), errors.Is(err, errNetwork):
 		return ClassWrongOrigin
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &t) && t.Timeout():
 		return ClassTimeout

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"cmp"
+	"net/http"
 	"strings"
 	"time"
 
@@ -49,6 +50,11 @@ type Provider struct {
 	// KeepClient seals the client secret and the redirect URL with the grant: the
 	// app is the tenant's own.
 	KeepClient bool
+
+	// Transport is the way to the token endpoint, in place of that of the options:
+	// a tenant's own server may lie in a network that others' requests must not
+	// reach.
+	Transport http.RoundTripper
 
 	// ConfigKeys name the configuration keys of ClientID, ClientSecret and the
 	// endpoints in errors.

@@ -233,7 +233,7 @@ func (t *Tokens) attempt(k key, c row, ours bool) (token, verdict, error) {
 		return token{}, rotated, &Error{Class: ErrTemporary, Op: "refresh the token", Tenant: k.tenant, Kind: k.kind, Cause: errors.New("this process stood still for too long to use its lease")}
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
-	p, v, fail := c.provider.of(g).refresh(ctx, t.client, g.Refresh)
+	p, v, fail := c.provider.of(g).refresh(ctx, t.clientOf(c.provider), g.Refresh)
 	cancel()
 	if fail != nil {
 		fail.Op, fail.Tenant, fail.Kind = "refresh the token", k.tenant, k.kind

@@ -122,6 +122,14 @@ func NewTokens(o Options) *Tokens {
 	return t
 }
 
+// clientOf sends to a provider's token endpoint.
+func (t *Tokens) clientOf(p Provider) *http.Client {
+	if p.Transport != nil {
+		return newClient(p.Transport)
+	}
+	return t.client
+}
+
 // Token returns an access token of a grant or a service account that is good
 // for at least half a minute, and a number that grows with each new one: for a
 // grant, the generation of the stored pair it belongs to. It refreshes when the
