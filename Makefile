@@ -48,7 +48,7 @@ deps: bin/sitedrift ## Install what tests need: PostgreSQL's programs, npm packa
 .PHONY: test
 # Without vet, which takes a minute on a new machine: make lint runs it.
 test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
-	@CGO_ENABLED=1 $(GO) test -race -vet=off -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
+	@bash tools/scratch.sh env CGO_ENABLED=1 $(GO) test -race -vet=off -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, then look for known vulnerabilities
