@@ -131,9 +131,11 @@ func (d *reading) look(ctx context.Context, p string, left *atomic.Int64) *glanc
 		return g
 	}
 	g.err = d.run.source.Read(d.run.readCtx, d.table, p, func(page Page) error {
-		if page.Unknown != nil && page.Unknown.Len() > 0 {
-			g.doubt = true
-			g.read += int64(page.Unknown.Len())
+		for _, rows := range []schemas.Rows{page.Unknown, page.Partly} {
+			if rows != nil && rows.Len() > 0 {
+				g.doubt = true
+				g.read += int64(rows.Len())
+			}
 		}
 		for i := 0; page.Rows != nil && i < page.Rows.Len(); i++ {
 			key, row := page.Rows.Hash(&h, i, d.table.Version)
@@ -145,13 +147,7 @@ func (d *reading) look(ctx context.Context, p string, left *atomic.Int64) *glanc
 			g.rows++
 			g.digest = g.digest.Add(h.RowDigest(p, key, row))
 		}
-		n := 0
-		for _, rows := range []schemas.Rows{page.Rows, page.Unknown} {
-			if rows != nil {
-				n += rows.Len()
-			}
-		}
-		if left.Add(-int64(n)) < 0 { // Invariant 7: memory is bounded
+		if left.Add(-int64(page.len())) < 0 { // Invariant 7: memory is bounded
 			return errGlanceTooLong
 		}
 		g.pages = append(g.pages, page)

@@ -110,35 +110,11 @@ func (w *worker) read(ctx context.Context, p string, base *diff.Baseline, baseli
 	d := w.d
 	version := d.table.Version
 	err := d.pages(p, func(page Page) error {
-		rows := page.Rows
-		for i := 0; rows != nil && i < rows.Len(); i++ {
-			t.read++
-			key, row := rows.Hash(&w.h, i, version)
-			compared := row
-			if d.upgraded() { // Invariant 4: compare by the columns that the older version had
-				_, compared = rows.Hash(&w.h, i, d.head.Version)
-			}
-			verdict, stored := base.See(key, compared)
-			switch {
-			case verdict == diff.Repeated, verdict == diff.Unchanged && !d.upgraded():
-				continue
-			case verdict == diff.New:
-				t.digest = t.digest.Add(w.h.RowDigest(p, key, row))
-				t.counts.Added++
-				if err := w.add(p, key, row, rows, i, baseline); err != nil {
-					return err
-				}
-			default:
-				t.digest = t.digest.Add(w.h.RowDigest(p, key, row)).Sub(w.h.RowDigest(p, key, stored))
-				op := schemas.OpBaseline
-				if verdict == diff.Changed {
-					op = schemas.OpChanged
-					t.counts.Changed++
-				}
-				w.pending.Version(p, key, row, op, 0)
-				rows.AppendColumns(w.pending, i)
-				w.silent = append(w.silent, d.epochStart)
-			}
+		if err := w.compare(p, base, page.Rows, baseline, false, t); err != nil {
+			return err
+		}
+		if err := w.compare(p, base, page.Partly, baseline, true, t); err != nil {
+			return err
 		}
 		for i := 0; page.Unknown != nil && i < page.Unknown.Len(); i++ {
 			t.read++
@@ -155,6 +131,43 @@ func (w *worker) read(ctx context.Context, p string, base *diff.Baseline, baseli
 	}
 	why := context.Cause(d.run.readCtx)
 	return &ReadError{State: schemas.CoverageFailed, Evidence: why.Error(), Err: why}, nil
+}
+
+// compare compares rows of a page. Those of which the site told a part only are
+// added when they are new, and no more: what it left out is not empty now
+// (Invariant 1).
+func (w *worker) compare(p string, base *diff.Baseline, rows schemas.Rows, baseline, partly bool, t *partitionDelta) error {
+	d := w.d
+	for i := 0; rows != nil && i < rows.Len(); i++ {
+		t.read++
+		key, row := rows.Hash(&w.h, i, d.table.Version)
+		compared := row
+		if d.upgraded() { // Invariant 4: compare by the columns that the older version had
+			_, compared = rows.Hash(&w.h, i, d.head.Version)
+		}
+		verdict, stored := base.See(key, compared)
+		switch {
+		case verdict == diff.Repeated, verdict == diff.Unchanged && !d.upgraded(), verdict != diff.New && partly:
+			continue
+		case verdict == diff.New:
+			t.digest = t.digest.Add(w.h.RowDigest(p, key, row))
+			t.counts.Added++
+			if err := w.add(p, key, row, rows, i, baseline); err != nil {
+				return err
+			}
+		default:
+			t.digest = t.digest.Add(w.h.RowDigest(p, key, row)).Sub(w.h.RowDigest(p, key, stored))
+			op := schemas.OpBaseline
+			if verdict == diff.Changed {
+				op = schemas.OpChanged
+				t.counts.Changed++
+			}
+			w.pending.Version(p, key, row, op, 0)
+			rows.AppendColumns(w.pending, i)
+			w.silent = append(w.silent, d.epochStart)
+		}
+	}
+	return nil
 }
 
 // asRefusal tells what the site refused from what went wrong in the run itself.

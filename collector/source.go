@@ -56,6 +56,19 @@ type Page struct {
 	// dataset: they are neither added nor, if they are in the baseline,
 	// compared or removed. May be nil.
 	Unknown schemas.Rows
+	// Partly are rows of which the site kept a value to itself this time: a new
+	// one is added, one in the baseline stays as it was known last. May be nil.
+	Partly schemas.Rows
+}
+
+// len is the number of rows.
+func (p Page) len() (n int) {
+	for _, rows := range []schemas.Rows{p.Rows, p.Unknown, p.Partly} {
+		if rows != nil {
+			n += rows.Len()
+		}
+	}
+	return n
 }
 
 // SourceStats counts requests to the site's API; token requests are not among them.

@@ -101,8 +101,10 @@ func (s *visit) ask(ctx context.Context, table *schemas.Dataset, section string)
 	}
 	seen := 0
 	err := s.read(ctx, table, partition, func(p collector.Page) error {
-		if p.Rows != nil {
-			seen += p.Rows.Len()
+		for _, told := range []schemas.Rows{p.Rows, p.Partly} {
+			if told != nil {
+				seen += told.Len()
+			}
 		}
 		return nil
 	})

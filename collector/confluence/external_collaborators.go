@@ -52,16 +52,22 @@ func (s *visit) listExternalCollaborators(ctx context.Context, _ string, yield y
 		q: askExternalCollaborators, variables: map[string]any{"cloud": s.site}, first: pageGraph, id: func(w *personWire) string { return w.AccountID },
 		page: func(data *graphData) *connection[personWire] { return data.ExternalCollaborators },
 		emit: func(items []*personWire, whole bool) error {
-			var rows []datasets.ExternalCollaborator
+			var rows, partly []datasets.ExternalCollaborator
 			for _, w := range items {
 				row := datasets.ExternalCollaborator{AccountID: w.AccountID, DisplayName: optional(w.DisplayName), Email: optional(w.Email)}
-				row.SpaceIDs, row.SpacesKnown = w.spaces()
-				rows = append(rows, row)
+				if row.SpaceIDs, row.SpacesKnown = w.spaces(); row.SpacesKnown {
+					rows = append(rows, row)
+				} else {
+					partly = append(partly, row)
+				}
 			}
 			if !whole {
-				return yieldPage(yield, datasets.ExternalCollaborators, nil, rows)
+				return yieldPage(yield, datasets.ExternalCollaborators, nil, append(rows, partly...))
 			}
-			return yieldPage(yield, datasets.ExternalCollaborators, rows, nil)
+			if err := yieldPage(yield, datasets.ExternalCollaborators, rows, nil); err != nil {
+				return err
+			}
+			return yieldPartly(yield, datasets.ExternalCollaborators, partly)
 		},
 	})
 }

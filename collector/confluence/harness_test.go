@@ -256,7 +256,11 @@ func (r reading) state() schemas.CoverageState {
 func read(t testing.TB, s collector.Source, table *schemas.Dataset, partition string) reading {
 	var out reading
 	out.err = s.Read(t.Context(), table, partition, func(p collector.Page) error {
-		out.rows = append(out.rows, rowsOf(t, p.Rows)...)
+		for _, rows := range []schemas.Rows{p.Rows, p.Partly} {
+			if rows != nil {
+				out.rows = append(out.rows, rowsOf(t, rows)...)
+			}
+		}
 		if p.Unknown != nil {
 			out.unknown = append(out.unknown, rowsOf(t, p.Unknown)...)
 		}

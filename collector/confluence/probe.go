@@ -30,8 +30,10 @@ func (s *Source) Probe(ctx context.Context, due func(dataset, section, credentia
 			v := &visit{Source: s, way: w, access: a, peek: true}
 			rows := 0
 			err := v.read(ctx, table, a.Section, func(p collector.Page) error {
-				if p.Rows != nil {
-					rows += p.Rows.Len()
+				for _, told := range []schemas.Rows{p.Rows, p.Partly} {
+					if told != nil {
+						rows += told.Len()
+					}
 				}
 				return nil
 			})

@@ -154,6 +154,14 @@ func yieldPage[R any](yield yielder, table *schemas.Typed[R], rows, unknown []R)
 	return yield(page)
 }
 
+// yieldPartly hands over rows of which the site kept a value to itself.
+func yieldPartly[R any](yield yielder, table *schemas.Typed[R], rows []R) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return yield(collector.Page{Partly: table.Page(rows)})
+}
+
 // oneSpace asks for a space by its id.
 func (s *visit) oneSpace(ctx context.Context, id string) error {
 	path := pathSpaces + "/" + url.PathEscape(id)

@@ -26,7 +26,7 @@ var ExternalCollaborators = schemas.Declare(schemas.Table[ExternalCollaborator]{
 		schemas.NullString("email", "E-mail address; null when their privacy settings hide it.", func(r *ExternalCollaborator) *string { return r.Email }).Personal(),
 		schemas.Enum("account_status", "active, inactive, closed or unknown; empty when the source does not tell.", func(r *ExternalCollaborator) string { return r.AccountStatus }),
 		schemas.Strings("space_ids", "Spaces that they were let into; see spaces_known.", func(r *ExternalCollaborator) []string { return r.SpaceIDs }),
-		schemas.Bool("spaces_known", "Whether space_ids is known: an empty list that is not known is no \"nowhere\".", func(r *ExternalCollaborator) bool { return r.SpacesKnown }),
+		schemas.Bool("spaces_known", "Whether space_ids is known: an empty list that is not known is no \"nowhere\". Where it was known before, the row stays as it was.", func(r *ExternalCollaborator) bool { return r.SpacesKnown }),
 	},
 	EntityName: []string{"account_id", "display_name"},
 	Sources: slices.Concat(gateway(schemas.Access{
