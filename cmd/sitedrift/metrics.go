@@ -196,7 +196,7 @@ func (a *app) handler() http.Handler {
 	a.metrics.registry.MustRegister(newStateCollector(a))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /healthz", healthy)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
@@ -206,6 +206,9 @@ func (a *app) handler() http.Handler {
 				a.log.Warn("not ready", zap.String("part", name), zap.Error(err))
 				problems = append(problems, name)
 			}
+		}
+		if !a.heartbeat.Beats() {
+			problems = append(problems, "heartbeat")
 		}
 		if len(problems) > 0 {
 			slices.Sort(problems)

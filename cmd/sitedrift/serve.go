@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/oklog/run"
@@ -41,7 +39,7 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	a, err := open(e.ctx, cfg, realWorld(), log, needs{warehouse: true, tokens: true})
+	a, err := openWaiting(e.ctx, cfg, log, needs{warehouse: true, tokens: true})
 	if err != nil {
 		return err
 	}
@@ -102,13 +100,10 @@ func (a *app) serve(ctx context.Context) error {
 	}
 	g.Add(func() error { return serveControl(context.WithoutCancel(ctx), control, a) }, func(error) { _ = control.Close() })
 	if a.cfg.Server.Metrics != config.Off {
-		l, err := net.Listen("tcp", a.cfg.Server.Metrics)
+		l, err := listenMetrics(a.cfg)
 		if err != nil {
 			_ = control.Close()
-			if errors.Is(err, syscall.EADDRINUSE) {
-				return fmt.Errorf("cannot serve metrics on %s (server.metrics): another program, perhaps another daemon, has this port; choose another, or off", a.cfg.Server.Metrics)
-			}
-			return fmt.Errorf("cannot serve metrics on %s (server.metrics): %w", a.cfg.Server.Metrics, err)
+			return err
 		}
 		srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
 		g.Add(func() error {

@@ -38,7 +38,7 @@ func (s *Store) Bury(ctx context.Context, now time.Time) (dead []string, err err
 			millis(now), collector.DeadAfter.Milliseconds())
 		for _, name := range dead {
 			if err == nil {
-				_, err = freeLanes(ctx, tx, name)
+				err = takeJobs(ctx, tx, name)
 			}
 			if err == nil && s.vault == s.db {
 				err = freeRefreshes(ctx, tx, name, collector.CredentialKindDCOAuth)
@@ -71,7 +71,7 @@ func (s *Store) Depart(ctx context.Context, owner string) error {
 
 // FreeJobs implements collector.Replicas.
 func (s *Store) FreeJobs(ctx context.Context, owner string) error {
-	if _, err := freeLanes(ctx, s.db, owner); err != nil {
+	if err := takeJobs(ctx, s.db, owner); err != nil {
 		return fmt.Errorf("free the jobs of %s: %w", owner, err)
 	}
 	return nil
@@ -79,11 +79,11 @@ func (s *Store) FreeJobs(ctx context.Context, owner string) error {
 
 // RecoverLeases frees every lease, of jobs and of token refreshes, of the given
 // owner, of all owners when it is empty, and returns how many jobs that were. The
-// caller knows that they are dead: after OpenSQLite, whose lock proves that nobody
+// caller knows that their runs have ended: after OpenSQLite, whose lock proves that nobody
 // else is alive. Noted intents of refreshes stay: their outcome is unknown
 // (Invariant 5).
 func (s *Store) RecoverLeases(ctx context.Context, owner string) (int, error) {
-	n, err := freeLanes(ctx, s.db, owner)
+	n, err := affected(ctx, s.db, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0 WHERE `+ofOwner, owner)
 	if err != nil {
 		return 0, fmt.Errorf("free leases of earlier runs: %w", err)
 	}
@@ -97,10 +97,11 @@ func (s *Store) RecoverLeases(ctx context.Context, owner string) (int, error) {
 // that is empty.
 const ofOwner = `lease_owner <> '' AND ($1 = '' OR lease_owner = $1)`
 
-// freeLanes ends the leases of an owner, and takes the numbers of his attempts
-// from him (Invariant 3).
-func freeLanes(ctx context.Context, q querier, owner string) (int, error) {
-	return affected(ctx, q, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0, `+fenceAttempt+` WHERE `+ofOwner, owner)
+// takeJobs ends the leases of an owner who may live, and takes the numbers of his
+// attempts from him (Invariant 3).
+func takeJobs(ctx context.Context, q querier, owner string) error {
+	_, err := q.ExecContext(ctx, `UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0, `+fenceAttempt+` WHERE lease_owner = $1`, owner)
+	return err
 }
 
 // freeRefreshes ends an owner's leases of token refreshes, but for one kind of
