@@ -58,6 +58,7 @@ type Credential struct {
 
 	State       CredentialState
 	StateReason string // why it needs consent again, for people; never a secret
+	Refusal     Refusal
 
 	LeaseOwner string    // who is refreshing
 	LeaseUntil time.Time // until when nobody else may

@@ -24,7 +24,12 @@ import (
 // one site.
 func connectedApp(t *testing.T) (a *app, provider *sim.Server, connect func(person string)) {
 	t.Helper()
-	provider = sim.New(sim.Settings{Seed: 2})
+	return connectedAppAt(t, time.Now)
+}
+
+func connectedAppAt(t *testing.T, now func() time.Time) (a *app, provider *sim.Server, connect func(person string)) {
+	t.Helper()
+	provider = sim.New(sim.Settings{Seed: 2, Now: now})
 	if err := provider.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +50,7 @@ func connectedApp(t *testing.T) (a *app, provider *sim.Server, connect func(pers
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err = open(t.Context(), cfg, outside{now: time.Now, trace: func(string) {}, vault: v}, zap.NewNop(), needs{tokens: true})
+	a, err = open(t.Context(), cfg, outside{now: now, trace: func(string) {}, vault: v}, zap.NewNop(), needs{tokens: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +275,7 @@ func TestTokensOfAnotherSiteAreNotUsed(t *testing.T) {
 	if err := a.store.PutTenant(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.openSource(t.Context(), before, tables(), nil); err != nil {
+	if _, _, err := a.openSource(t.Context(), before, tables(), nil, refusals{a.store, a.out.now, a.log}); err != nil {
 		t.Fatal(err)
 	}
 	after := before
@@ -278,7 +283,7 @@ func TestTokensOfAnotherSiteAreNotUsed(t *testing.T) {
 	if err := a.store.PutTenant(t.Context(), after); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.openSource(t.Context(), before, tables(), nil); err == nil || !strings.Contains(err.Error(), after.SiteURL) {
+	if _, _, err := a.openSource(t.Context(), before, tables(), nil, refusals{a.store, a.out.now, a.log}); err == nil || !strings.Contains(err.Error(), after.SiteURL) {
 		t.Errorf("a source of the old site: %v", err)
 	}
 }

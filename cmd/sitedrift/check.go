@@ -38,9 +38,8 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 	}
 	kind := grantKind(t)
 	res := checked{Tenant: t.ID, Wanted: wantedScopes(kind), Granted: []string{}, Missing: []string{}}
-	if res.Credentials, err = a.credentialsOf(ctx, t.ID); err != nil {
-		return res, err
-	}
+	source, stored, err := a.openSource(ctx, t, tables(), nil, refusals{now: a.out.now, log: a.log}) // nothing of it is stored
+	res.Credentials = each(stored, a.showCredential)
 	for _, c := range res.Credentials {
 		if c.Kind == kind {
 			res.Granted = c.Scopes
@@ -51,7 +50,6 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 			res.Missing = append(res.Missing, s)
 		}
 	}
-	source, err := a.openSource(ctx, t, tables(), nil)
 	if refusal := (*collector.ReadError)(nil); errors.As(err, &refusal) {
 		for _, d := range tables() {
 			res.Findings = append(res.Findings, findingShown{Dataset: d.Name, State: string(refusal.State), Evidence: refusal.Evidence, Unlock: refusal.Unlock})
@@ -131,6 +129,9 @@ func (res checked) print(out io.Writer) error {
 	}
 	told := map[string]bool{}
 	for _, f := range res.Findings {
+		if slices.ContainsFunc(res.Credentials, func(c credInfo) bool { return c.Kind == f.Credential && c.State == credentialRefused }) {
+			continue // told once, of the credential
+		}
 		text := fmt.Sprintf("  %s, %s: %s\n", f.name(), f.State, cell(f.Evidence, 200))
 		if f.Credential == "" && f.State != string(schemas.CoverageNotExposed) || len(kinds) == 0 {
 			text = fmt.Sprintf("  all datasets, %s: %s\n", f.State, cell(f.Evidence, 200))
@@ -148,6 +149,9 @@ func (res checked) print(out io.Writer) error {
 		}
 	}
 	for _, c := range res.Credentials {
+		if c.State == credentialRefused {
+			fmt.Fprintf(out, "\n%s, %s: %s\n    to unlock: %s\n", c.Kind, c.State, cell(c.Reason, 200), c.Unlock)
+		}
 		if warning := c.warning(); warning != "" {
 			fmt.Fprintf(out, "\n%s: %s\n", c.Kind, warning)
 		}

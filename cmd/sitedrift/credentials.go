@@ -19,6 +19,7 @@ type credInfo struct {
 	Kind        string     `json:"kind"`
 	State       string     `json:"state"`
 	Reason      string     `json:"reason,omitempty"`
+	Unlock      string     `json:"unlock,omitempty"` // what makes it usable again
 	Account     string     `json:"account,omitempty"`
 	Scopes      []string   `json:"scopes"`
 	ConsentedAt time.Time  `json:"consented_at"`
@@ -27,6 +28,10 @@ type credInfo struct {
 	Soon        bool       `json:"expires_soon"`
 	Unscoped    bool       `json:"unscoped"` // may do all that its account may
 }
+
+// credentialRefused is shown of one that its site refuses; stored states know only
+// grants.
+const credentialRefused = "refused"
 
 // isConsent reports whether a kind of credential is a person's consent, whose tokens
 // rotate, and not a token or key that was handed over.
@@ -70,6 +75,10 @@ func (a *app) showCredential(c collector.Credential) credInfo {
 		Kind: c.Kind, State: string(c.State), Reason: c.StateReason, Account: c.AccountID, Scopes: some(c.Scopes), ConsentedAt: c.ConsentedAt,
 		Unscoped: !schemas.Scoped(c.Kind),
 	}
+	if c.State == collector.CredentialOK && c.Refusal.Stands() {
+		refused := refusedSince(c)
+		info.State, info.Reason, info.Unlock = credentialRefused, refused.Evidence, refused.Unlock
+	}
 	left, soon := oauth.Countdown(c, a.out.now())
 	if !isConsent(c.Kind) && !c.AccessExpiresAt.IsZero() {
 		end := c.AccessExpiresAt
@@ -99,6 +108,9 @@ func (c credInfo) print(out io.Writer) {
 	line := func(format string, args ...any) { fmt.Fprintf(out, "            "+format+"\n", args...) }
 	if c.Reason != "" {
 		line("%s", cell(c.Reason, 160))
+	}
+	if c.Unlock != "" {
+		line("to unlock: %s", c.Unlock)
 	}
 	switch {
 	case c.State != string(collector.CredentialOK): // the reason says it all

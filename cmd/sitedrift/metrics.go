@@ -124,7 +124,7 @@ func newStateCollector(a *app) *stateCollector {
 		a:    a,
 		age:  prometheus.NewDesc("sitedrift_credential_age_seconds", "Time since the grant was last refreshed.", []string{"tenant", "kind"}, nil),
 		left: prometheus.NewDesc("sitedrift_credential_consent_days_left", "Days until a person must consent again, or make a new token; none when its end is not known.", []string{"tenant", "kind"}, nil),
-		ok:   prometheus.NewDesc("sitedrift_credential_ok", "1 if the grant is alive, 0 if it needs consent again; of tokens and keys 1, whatever the site says of them: see coverage.", []string{"tenant", "kind"}, nil),
+		ok:   prometheus.NewDesc("sitedrift_credential_ok", "1 if the credential can be used as far as is known, 0 if a grant needs consent again, or the site refuses a token, key or secret.", []string{"tenant", "kind"}, nil),
 		quarantined: prometheus.NewDesc("sitedrift_quarantined", "1 for a group that is run no more, since its runs took the process down.",
 			[]string{"tenant", "group"}, nil),
 		held: prometheus.NewDesc("sitedrift_held", "1 for a dataset whose mass removals wait for a second look, 0 when the next run may pass.",
@@ -176,7 +176,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	now := c.a.out.now()
 	for _, k := range all {
 		ok := 0.0
-		if k.State == collector.CredentialOK {
+		if k.State == collector.CredentialOK && !k.Refusal.Stands() {
 			ok = 1
 		}
 		if isConsent(k.Kind) { // of the others no use is noted

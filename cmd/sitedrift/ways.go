@@ -24,7 +24,7 @@ func (a *app) source(ctx context.Context, t collector.Tenant, scope []*schemas.D
 	if err != nil {
 		return nil, err
 	}
-	source, err := a.openSource(ctx, t, scope, exposed)
+	source, _, err := a.openSource(ctx, t, scope, exposed, refusals{a.store, a.out.now, a.log})
 	if err != nil {
 		return nil, err
 	}
@@ -47,19 +47,20 @@ func (a *app) source(ctx context.Context, t collector.Tenant, scope []*schemas.D
 	return source, nil
 }
 
-// openSource makes a source of all credentials that the tenant has. It is a
-// *collector.ReadError when none of them can be used.
-func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset, exposed []collector.Exposure) (*confluence.Source, error) {
+// openSource makes a source of all credentials that the tenant has, and returns
+// them as what is known of them by now. The error is a *collector.ReadError when none
+// of them can be used.
+func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schemas.Dataset, exposed []collector.Exposure, refusals refusals) (*confluence.Source, []collector.Credential, error) {
 	stored, err := a.store.TenantCredentials(ctx, t.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The tenant may have moved since it was read, and these be the new site's.
 	switch now, err := a.store.Tenant(ctx, t.ID); {
 	case err != nil:
-		return nil, unknownTenant(err)
+		return nil, stored, unknownTenant(err)
 	case now.SiteURL != t.SiteURL || now.CloudID != t.CloudID:
-		return nil, fmt.Errorf("the site of tenant %s changed from %s to %s while a run began: the next one reads it", t.ID, t.SiteURL, now.SiteURL)
+		return nil, stored, fmt.Errorf("the site of tenant %s changed from %s to %s while a run began: the next one reads it", t.ID, t.SiteURL, now.SiteURL)
 	}
 	settings := confluence.Settings{
 		Tenant: t.ID, Deployment: t.Deployment, Site: siteID(t), Tables: scope, Now: a.out.now,
@@ -74,10 +75,10 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	}
 	var refused *collector.ReadError
 	usable := false
-	for _, c := range stored {
-		w, err := a.way(ctx, t, c)
+	for i := range stored {
+		w, err := a.way(ctx, t, &stored[i], refusals)
 		if err != nil {
-			return nil, err
+			return nil, stored, err
 		}
 		usable = usable || w.Refused == nil
 		refused = cmp.Or(refused, w.Refused)
@@ -85,11 +86,11 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	}
 	switch {
 	case len(stored) == 0:
-		return nil, &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the tenant has no credential yet", Unlock: connectCommand(t.ID, grantKind(t)), Err: collector.ErrNoCredential}
+		return nil, stored, &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the tenant has no credential yet", Unlock: connectCommand(t.ID, grantKind(t)), Err: collector.ErrNoCredential}
 	case !usable:
-		return nil, refused
+		return nil, stored, refused
 	}
-	return confluence.New(settings), nil
+	return confluence.New(settings), stored, nil
 }
 
 // probeEvery is how often it is tried whether the vendor has opened what it keeps
@@ -113,15 +114,20 @@ func connectCommand(tenant, kind string) string {
 }
 
 // way makes a credential ready to be used: a client that is pinned to the one
-// host that takes this kind of credential, so that no token ever goes elsewhere.
-func (a *app) way(ctx context.Context, t collector.Tenant, c collector.Credential) (confluence.Way, error) {
-	w := confluence.Way{Kind: c.Kind, Principal: principal(c), Scopes: c.Scopes}
+// host that takes this kind of credential, so that no token ever goes elsewhere. One
+// that the site refuses is tried when that is due, and c.Refusal brought up to date.
+func (a *app) way(ctx context.Context, t collector.Tenant, c *collector.Credential, refusals refusals) (confluence.Way, error) {
+	w := confluence.Way{Kind: c.Kind, Principal: principal(*c), Scopes: c.Scopes}
 	if !schemas.Scoped(c.Kind) {
 		w.Scopes = nil
 	}
 	again := connectCommand(t.ID, c.Kind)
 	if c.State == collector.CredentialNeedsReconsent {
 		w.Refused = &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the grant is dead: " + c.StateReason, Unlock: again, Err: oauth.ErrNeedsReconsent}
+		return w, nil
+	}
+	if c.Refusal.Settled() && !refusals.due(*c) {
+		w.Refused = refusedSince(*c)
 		return w, nil
 	}
 	api := strings.TrimSuffix(a.cfg.Endpoints.API, "/")
@@ -136,7 +142,7 @@ func (a *app) way(ctx context.Context, t collector.Tenant, c collector.Credentia
 	case schemas.CredentialAdminKey:
 		base = api + "/admin"
 	}
-	access, err := a.access(c)
+	access, err := a.access(*c)
 	if err != nil {
 		return w, err
 	}
@@ -144,16 +150,28 @@ func (a *app) way(ctx context.Context, t collector.Tenant, c collector.Credentia
 		if !errors.As(err, &w.Refused) {
 			return w, err
 		}
+		if oauth.RefusesClient(err) {
+			err = refusals.note(ctx, c, w.Refused.Evidence)
+			if c.Refusal.Settled() {
+				w.Refused = refusedSince(*c)
+			}
+			return w, err
+		}
 		return w, nil
 	}
-	if w.Client, err = a.client(t, c, base, access); err != nil {
+	if w.Client, err = a.client(t, *c, base, access); err != nil {
 		return w, err
+	}
+	if !isConsent(c.Kind) {
+		if err := refusals.try(ctx, &w, c); err != nil || w.Refused != nil {
+			return w, err
+		}
 	}
 	switch c.Kind {
 	case schemas.CredentialAPIToken:
 		w.GraphQL = &confluence.Gateway{Client: w.Client, Path: "/gateway/api/graphql"}
 	case schemas.Credential3LO:
-		gateway, err := a.client(t, c, api, access)
+		gateway, err := a.client(t, *c, api, access)
 		if err != nil {
 			return w, err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
@@ -139,6 +140,72 @@ func TestCredentialsComeAndGo(t *testing.T) {
 	w.want("SELECT dataset, count() FROM changes WHERE tenant_id = 'acme' AND change = 'baseline' AND partition_id = '' AND JSONExtractString(after, 'reason') != 'first run' GROUP BY dataset ORDER BY dataset",
 		"external_collaborators 2", "security_configuration 2")
 	w.want("SELECT count() > 0 FROM site_permissions WHERE tenant_id = 'acme'", "1") // what was seen stays as it was seen last
+}
+
+// TestRefusedTokenGivesWay: a site refuses a token. What a grant reads instead goes
+// on in a new epoch once the refusal has lasted, and comes back with another token;
+// neither is told as anything but an epoch. What only the token opens stays as it was
+// seen last. Before and after, everything says what the site says.
+func TestRefusedTokenGivesWay(t *testing.T) {
+	w := newWayWorld(t)
+	person := w.server.AddPerson(sim.Person{Name: "Token", Email: "token@acme.example"})
+	connect := func() sim.APIToken {
+		t.Helper()
+		token := w.server.AddToken(sim.APIToken{AccountID: person.AccountID, Email: person.Email})
+		if _, err := opConnect(t.Context(), w.app, connectParams{Tenant: "acme", Kind: schemas.CredentialAPIToken, Account: token.Email, Secret: token.Token}, nil); err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	token := connect()
+	w.sync(time.Hour)
+	shown := func(state string, ok float64) {
+		t.Helper()
+		all, err := opTenants(t.Context(), w.app, tenantsParams{ID: "acme"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := all[0].Credentials[1]
+		if c.Kind != schemas.CredentialAPIToken || c.State != state || (c.Unlock != "") != (state == credentialRefused) {
+			t.Errorf("shown: %+v", c)
+		}
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(newStateCollector(w.app))
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "sitedrift_credential_ok" && f.GetMetric()[1].GetGauge().GetValue() != ok {
+				t.Errorf("%v", f)
+			}
+		}
+		found, err := opCheck(t.Context(), w.app, tenantsParams{ID: "acme"}, nil)
+		if err != nil || found.Credentials[1].State != state {
+			t.Errorf("checked: %+v, %v", found.Credentials, err)
+		}
+	}
+	const how = "SELECT state, evidence FROM coverage WHERE tenant_id = 'acme' AND dataset = 'external_collaborators'"
+	w.want(how, "complete read by graphql with api_token (unscoped)")
+	shown("ok", 1)
+
+	w.server.RemoveToken(token)
+	w.sync(time.Hour) // finds it out, and changes no source yet
+	const refused = " forbidden the site refuses the credential itself: GET /wiki/rest/api/user/current: 401: Unauthorized make a new one and store it (sitedrift connect --tenant acme --kind api_token)"
+	const told = "SELECT dataset, state, evidence, unlock FROM coverage WHERE tenant_id = 'acme' AND dataset IN ('external_collaborators', 'site_permissions') AND state != 'complete' ORDER BY dataset"
+	w.want(told, "external_collaborators"+refused, "site_permissions"+refused)
+	shown(credentialRefused, 0)
+	w.sync(time.Hour)
+	w.want(how, "complete read by rest with 3lo")
+	w.want(told, "site_permissions"+refused)
+	w.sync(time.Hour)
+	connect()
+	shown("ok", 1)
+	w.sync(time.Hour)
+	w.want(how, "complete read by graphql with api_token (unscoped)")
+	w.want("SELECT change, count() FROM changes WHERE tenant_id = 'acme' AND change NOT IN ('baseline', 'coverage') GROUP BY change")
+	w.want("SELECT dataset, count() FROM changes WHERE tenant_id = 'acme' AND change = 'baseline' AND JSONExtractString(after, 'reason') != 'first run' GROUP BY dataset ORDER BY dataset",
+		"external_collaborators 2", "security_configuration 2")
 }
 
 // TestNamesBehindIDs: the readable view has the names of the same moment.

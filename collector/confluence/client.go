@@ -65,6 +65,7 @@ func (s *visit) call(ctx context.Context, r httpx.Request, into func(answer) err
 		return into(answer{body, h})
 	})
 	if err != nil {
+		s.doubt(ctx, err)
 		return &callError{r.Method, r.Ref, err}
 	}
 	return nil

@@ -17,6 +17,9 @@ import (
 // readError says what a failed call means for a dataset or one of its sections:
 // whether it is for want of a right, a feature or luck, and what would help.
 func (s *visit) readError(table *schemas.Dataset, section string, err error) error {
+	if denied := s.denied(s.way.Kind); denied != nil && httpx.ClassOf(err) == httpx.ClassUnauthorized {
+		return denied
+	}
 	if done, ok := errors.AsType[*collector.ReadError](err); ok {
 		return done
 	}

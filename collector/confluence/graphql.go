@@ -79,6 +79,7 @@ func (s *visit) query(ctx context.Context, table *schemas.Dataset, q question, v
 			return err
 		})
 		if err != nil {
+			s.doubt(ctx, err)
 			return graphReply{}, s.readError(table, "", &callError{"POST", gateway.Path, err})
 		}
 		if s.learn(q, errs) {

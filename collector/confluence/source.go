@@ -42,6 +42,7 @@ type Source struct {
 	open                     func(dataset, section, credential string) bool
 	now                      func() time.Time
 	stats                    *httpx.Stats
+	denials                  denials
 
 	mu     sync.Mutex
 	lists  map[string]*parents // by dataset whose entities are partitions of others

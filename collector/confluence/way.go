@@ -1,6 +1,7 @@
 package confluence
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -27,6 +28,10 @@ type Way struct {
 	// stands for one that only a person can mend: the other credentials are tried.
 	// Any other state is a matter of time, and no reason to see with other eyes.
 	Refused *collector.ReadError
+	// OnRefused hears, once a run at most, that the site refuses the credential
+	// itself and not only a question, with what was asked and answered. Nil: the
+	// credential is a grant, of whose end its provider tells.
+	OnRefused func(ctx context.Context, evidence string)
 }
 
 // Gateway is where GraphQL questions go.
@@ -103,6 +108,9 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 		case w.Refused != nil:
 			refused = w.Refused
 		case len(scopes) == 0:
+			if err := s.denied(w.Kind); err != nil { // found in this run, which does not change its source
+				return &visit{Source: s, way: w, access: a}, err
+			}
 			return &visit{Source: s, way: w, access: a}, nil
 		case len(lacking) == 0: // later ones are no better to mend
 			lacking, lacks = scopes, w

@@ -200,7 +200,22 @@ func (c *call) getUser() {
 	c.sendUser(c.query.Get("accountId"))
 }
 
-func (c *call) getCurrentUser() { c.sendUser(c.who.account) }
+// getCurrentUser knows whoever was let in, also service accounts, which no listing
+// has.
+func (c *call) getCurrentUser() {
+	expand, ok := c.expansions()
+	if !ok {
+		return
+	}
+	c.answer(func(s *Site) {
+		u := User{AccountID: c.who.account, AccountType: "app"}
+		if known := s.userByID[u.AccountID]; known != nil {
+			u = known.data
+		}
+		c.points += 2
+		c.buf = c.appendUserV1(nil, &u, expand)
+	})
+}
 
 func (c *call) sendUser(id string) {
 	expand, ok := c.expansions()

@@ -103,7 +103,7 @@ func (f fixedSecret) Authorization(ctx context.Context) (string, int64, error) {
 
 // Refused implements Authorizer. A refusal is no proof that the secret is dead:
 // some endpoints answer 401 to whole kinds of credentials. So nothing is noted
-// in the store (Invariant 6).
+// here (Invariant 6): whoever reads the site asks it about the secret itself.
 func (f fixedSecret) Refused(ctx context.Context, generation int64) error {
 	t := f.tokens
 	got, err := t.readFixed(ctx, f.key, token{})

@@ -2,7 +2,9 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/vault"
@@ -64,6 +66,16 @@ func (t *Tokens) mint(k key, goal want) (token, error) {
 			return token{}, err
 		}
 	}
+}
+
+// RefusesClient reports whether err is how the authorization server refuses the id
+// and secret of a service account: an answer about the credential itself, unlike
+// those about one endpoint (RFC 6749, section 5.2). The app of a grant is another
+// matter (Invariant 6).
+func RefusesClient(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == collector.CredentialKindServiceAccount && errors.Is(e.Class, ErrClientConfig) &&
+		slices.Contains([]string{"access_denied", "invalid_client", "invalid_grant", "unauthorized_client"}, e.Code)
 }
 
 // clientToken asks for an access token by client id and secret alone

@@ -12,11 +12,12 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 )
 
-const credentialColumns = `tenant, kind, sealed, generation, state, state_reason, lease_owner, lease_until, intent_at, access_expires_at, last_ok_at, consented_at, client_id, account_id, scopes`
+const credentialColumns = `tenant, kind, sealed, generation, state, state_reason, lease_owner, lease_until, intent_at, access_expires_at, last_ok_at, consented_at, client_id, account_id, scopes, refused_since, refused_at, refused_evidence`
 
 func scanCredential(r scanner) (c collector.Credential, err error) {
 	err = r.Scan(&c.Tenant, &c.Kind, &c.Sealed, &c.Generation, &c.State, &c.StateReason, &c.LeaseOwner, instant{&c.LeaseUntil}, instant{&c.IntentAt},
-		instant{&c.AccessExpiresAt}, instant{&c.LastOKAt}, instant{&c.ConsentedAt}, &c.ClientID, &c.AccountID, list{&c.Scopes})
+		instant{&c.AccessExpiresAt}, instant{&c.LastOKAt}, instant{&c.ConsentedAt}, &c.ClientID, &c.AccountID, list{&c.Scopes},
+		instant{&c.Refusal.Since}, instant{&c.Refusal.At}, &c.Refusal.Evidence)
 	return c, err
 }
 
@@ -139,7 +140,7 @@ WHERE tenant = $1 AND kind = $2 AND generation = $3`, tenant, kind, generation, 
 }
 
 // PutConsent stores a new grant and returns it as stored: usable, without
-// intent and lease, one generation above the stored one (1 when there was
+// intent, lease and refusal, one generation above the stored one (1 when there was
 // none). c.Generation is the one that c.Sealed was sealed for; when that is
 // not the next one (somebody rotated meanwhile), nothing is stored and the
 // error is ErrGenerationMoved: read again, seal again.
@@ -157,7 +158,8 @@ SELECT $1, $2, $3, 1, 'ok', $4, $5, $6, $7, $8, $9
 WHERE CAST($10 AS BIGINT) = 1 OR EXISTS (SELECT 1 FROM credentials WHERE tenant = $1 AND kind = $2)
 ON CONFLICT (tenant, kind) DO UPDATE SET sealed = excluded.sealed, generation = credentials.generation + 1, state = 'ok', state_reason = '',
   lease_owner = '', lease_until = 0, intent_at = 0, access_expires_at = excluded.access_expires_at, last_ok_at = excluded.last_ok_at,
-  consented_at = excluded.consented_at, client_id = excluded.client_id, account_id = excluded.account_id, scopes = excluded.scopes
+  consented_at = excluded.consented_at, client_id = excluded.client_id, account_id = excluded.account_id, scopes = excluded.scopes,
+  refused_since = 0, refused_at = 0, refused_evidence = ''
 WHERE CAST($10 AS BIGINT) = credentials.generation + 1
 RETURNING `+credentialColumns,
 		c.Tenant, c.Kind, c.Sealed, millis(c.AccessExpiresAt), millis(c.LastOKAt), millis(c.ConsentedAt), c.ClientID, c.AccountID, listText(c.Scopes), c.Generation))

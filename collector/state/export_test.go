@@ -62,10 +62,19 @@ func Setting(t *testing.T, s *Store, name string) (v string) {
 	return v
 }
 
-// Versions are the versions of the state's schema, the oldest first.
-func Versions(t *testing.T, s *Store) (all []int64) {
+// file is one of the two schemas, of tenants and work or of credentials.
+func file(s *Store, name string) (migrations, *pool) {
+	if name == "vault" {
+		return vaultMigrations, s.vault
+	}
+	return stateMigrations, s.db
+}
+
+// Versions are the versions of a schema ("state", "vault"), the oldest first.
+func Versions(t *testing.T, s *Store, schema string) (all []int64) {
 	t.Helper()
-	provider, err := stateMigrations.provider(s.db)
+	m, d := file(s, schema)
+	provider, err := m.provider(d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,10 +84,11 @@ func Versions(t *testing.T, s *Store) (all []int64) {
 	return all
 }
 
-// Downgrade makes the state one that a release with an earlier schema wrote.
-func Downgrade(t *testing.T, s *Store, version int64) {
+// Downgrade makes a schema one that an earlier release wrote.
+func Downgrade(t *testing.T, s *Store, schema string, version int64) {
 	t.Helper()
-	provider, err := stateMigrations.provider(s.db)
+	m, d := file(s, schema)
+	provider, err := m.provider(d)
 	if err == nil {
 		_, err = provider.DownTo(t.Context(), version)
 	}

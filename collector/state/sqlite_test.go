@@ -216,7 +216,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	versions := state.Versions(t, s)
+	versions := state.Versions(t, s, "state")
 	known := int(versions[len(versions)-1])
 	state.PretendMigrated(t, s, 9000, known) // it only added something
 	if err := s.Close(); err != nil {

@@ -27,6 +27,7 @@ func known(t *testing.T, s *state.Store) map[string]any {
 		"deaths":       func() (any, error) { return s.Deaths(t.Context(), "acme", "posture") },
 		"quarantines":  func() (any, error) { return s.Quarantines(t.Context(), "") },
 		"installation": func() (any, error) { return s.Installation(t.Context()) },
+		"credentials":  func() (any, error) { return s.Credentials(t.Context()) },
 	} {
 		got, err := read()
 		if err != nil {
@@ -52,6 +53,9 @@ func fillAll(t *testing.T, s *state.Store) {
 		t.Fatal(err)
 	}
 	if err := s.PutSchedule(ctx, collector.Schedule{Tenant: "acme", Group: "posture", Cron: "@hourly", NextAt: at}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutConsent(ctx, collector.Credential{Tenant: "acme", Kind: "api_token", Sealed: []byte("sealed"), Generation: 1, ConsentedAt: at}); err != nil {
 		t.Fatal(err)
 	}
 	a := begin()
@@ -80,17 +84,19 @@ func TestUpgrade(t *testing.T) {
 			return func() *state.Store { return must(state.OpenPostgres(t.Context(), dsn))(t) }
 		},
 	} {
-		versions := []int64{1, 2, 3, 4}
-		for _, version := range versions {
-			t.Run(fmt.Sprintf("%s from version %d", name, version), func(t *testing.T) {
+		for _, from := range []struct {
+			schema  string
+			version int64
+		}{{"state", 1}, {"state", 2}, {"state", 3}, {"state", 4}, {"vault", 1}, {"vault", 2}} {
+			t.Run(fmt.Sprintf("%s from version %d of %s", name, from.version, from.schema), func(t *testing.T) {
 				open := opens(t)
 				s := open()
-				if all := state.Versions(t, s); len(all) != len(versions)+1 {
-					t.Fatalf("there are versions %v; play them all", all)
+				if all := len(state.Versions(t, s, "state")) + len(state.Versions(t, s, "vault")); all != 5+3 {
+					t.Fatalf("there are %d versions; play them all", all)
 				}
 				fillAll(t, s)
 				want := known(t, s)
-				state.Downgrade(t, s, version)
+				state.Downgrade(t, s, from.schema, from.version)
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}

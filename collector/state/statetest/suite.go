@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"Refresh", testRefresh},
 		{"RefreshRace", testRefreshRace},
 		{"NeedsReconsent", testNeedsReconsent},
+		{"Refusal", testRefusal},
 		{"Intents", testIntents},
 		{"SameGrantor", testSameGrantor},
 	} {
