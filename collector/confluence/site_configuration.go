@@ -216,12 +216,18 @@ type adminKeyWire struct {
 }
 
 // adminKey asks whether the account has enabled an admin key, by which it passes
-// all restrictions. 404 says that it has not, or that the plan has no such keys.
+// all restrictions. 404 says that it has not, that the plan has no such keys, or that
+// the account may not use them: only of an administrator it is an answer. The audit
+// log's retention is the witness, which nobody else may read (Confluence Cloud REST
+// v1, "Get retention period").
 func (s *visit) adminKey(ctx context.Context) ([]datasets.Setting, error) {
 	var w adminKeyWire
 	err := s.getOne(ctx, pathAdminKey, nil, &w)
 	switch {
 	case statusOf(err) == http.StatusNotFound:
+		if witness := s.getOne(ctx, pathAuditRetention, nil, &retentionWire{}); witness != nil {
+			return nil, witness
+		}
 		return []datasets.Setting{flagSetting("admin_key_enabled", false)}, nil
 	case err != nil:
 		return nil, err

@@ -287,10 +287,11 @@ func (c *call) getSystemInfo() {
 // mayAudit sends 403 when the user lacks the Confluence administrator permission.
 // The caller holds the site's lock.
 func (c *call) mayAudit(s *Site) bool {
-	if s.auditDenied {
+	denied := s.auditDenied || s.posture.adminDenied
+	if denied {
 		c.fail(http.StatusForbidden, "", "The user does not have the Confluence administrator permission")
 	}
-	return !s.auditDenied
+	return !denied
 }
 
 func (c *call) getRetention() {

@@ -87,7 +87,7 @@ func (s *Site) SetMaxFirst(n int) {
 
 // DenyAdministration takes the Confluence administrator permission from the
 // people whose API tokens are used (or gives it back): the gateway's fields answer
-// null with an error, the plugin manager and the licence endpoints 403.
+// null with an error, the plugin manager, the licence endpoints and the audit log 403.
 func (s *Site) DenyAdministration(denied bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

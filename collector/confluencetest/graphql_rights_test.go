@@ -22,7 +22,7 @@ func TestAdministratorsOnly(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	for path, status := range map[string]int{
-		"/wiki/rest/plugins/1.0/": 403, "/wiki/rest/license/1.0/license/userCount": 403, "/wiki/api/v2/admin-key": 404, "/wiki/api/v2/spaces": 200,
+		"/wiki/rest/plugins/1.0/": 403, "/wiki/rest/license/1.0/license/userCount": 403, "/wiki/api/v2/admin-key": 404, "/wiki/rest/api/audit/retention": 403, "/wiki/api/v2/spaces": 200,
 	} {
 		if p := in.get(path, "Accept", "application/vnd.atl.plugins.installed+json"); p.status != status {
 			t.Errorf("%s: %d, want %d", path, p.status, status)

@@ -69,7 +69,7 @@ var SecurityConfiguration = schemas.Declare(schemas.Table[Setting]{
 		gateway(schemas.Access{Section: SectionSiteConfiguration, Calls: []string{"confluence.siteConfiguration"}}),
 		gateway(schemas.Access{Section: SectionPublicLinkSwitch, Calls: []string{"publicLinkSiteStatus", "confluence_shareableLinkSiteConfig"}}, firstParty),
 		[]schemas.Access{
-			classic(schemas.Access{Section: SectionAdminKey, API: schemas.APIRest, Calls: []string{"GET /wiki/api/v2/admin-key"}, Note: "An admin key lets an administrator pass all restrictions for a while."}),
+			classic(schemas.Access{Section: SectionAdminKey, API: schemas.APIRest, Calls: []string{"GET /wiki/api/v2/admin-key", "GET /wiki/rest/api/audit/retention"}, Note: "An admin key lets an administrator pass all restrictions for a while. That there is none is believed only of an administrator, who can read the retention of the audit log."}),
 			{
 				Section: SectionOrganization, Deployment: schemas.Cloud, Credential: schemas.CredentialAdminKey, API: schemas.APIAdmin,
 				Calls:  []string{"GET /v1/orgs", "GET /v2/orgs/{id}/directories/-/users/count", "GET /v1/orgs/{id}/policies", "GET /v1/orgs/{id}/domains"},
