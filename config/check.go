@@ -107,6 +107,13 @@ func clusterName(v string) (string, *fault) {
 	return v, nil
 }
 
+func readerTenant(v string) (string, *fault) {
+	if v == AllTenants {
+		return v, nil
+	}
+	return tenantID(v)
+}
+
 func cloudID(v string) (string, *fault) {
 	id, err := uuid.Parse(v)
 	if err != nil || len(v) != 36 {

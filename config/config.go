@@ -61,8 +61,20 @@ type Warehouse struct {
 	Cluster        string // of ClickHouse, whose every replica holds the tables; empty: one server
 	Listen         string // loopback host:port where the embedded engine answers SQL; empty: nowhere
 	ListenReadOnly bool   // that port refuses statements that write
+	Readers        []Reader
 	MaxMemory      Bytes  // limit of the embedded engine
 	Library        string // path of libchdb; empty: the cache of "sitedrift engine install"
+}
+
+// AllTenants is the tenant of a reader who sees every tenant.
+const AllTenants = "*"
+
+// Reader may ask the contract's views on the embedded engine's port, and sees
+// one tenant's rows there (Invariant 7).
+type Reader struct {
+	Name   string
+	Tenant string // an id, or AllTenants
+	Token  Ref
 }
 
 // Vault says where the key lies that credentials are encrypted with.

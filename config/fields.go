@@ -80,10 +80,26 @@ func warehouse(w *Warehouse) []field {
 			"Mode embedded: loopback host:port where the warehouse can be asked in SQL. Nowhere by default.").
 			example("127.0.0.1:8123"),
 		boolean("listen_read_only", &w.ListenReadOnly, "Refuse statements that write on that port."),
+		list("readers", "Mode embedded: who may ask the views on that port, each by a token and about one tenant. With readers, nobody may without a token.",
+			func(i int) []field { return reader(w, i) }),
 		size("max_memory", &w.MaxMemory, 256*MiB, 16*TiB,
 			"Mode embedded: memory limit of the engine. A query beyond it fails; the engine lives on."),
 		path("library", &w.Library, "Mode embedded: path of libchdb.so.").
 			derived("the copy that `sitedrift engine install` fetched").example("/opt/sitedrift/libchdb.so"),
+	}
+}
+
+func reader(w *Warehouse, i int) []field {
+	for len(w.Readers) <= i {
+		w.Readers = append(w.Readers, Reader{})
+	}
+	r := &w.Readers[i]
+	return []field{
+		text("name", &r.Name, "Who it is, for messages.").example("acme-dashboard").needed(),
+		checked("tenant", "tenant id or *", &r.Tenant, readerTenant, "The tenant whose rows the reader sees; \"*\" for all, for your own analysts.").
+			example("acme").needed(),
+		ref("token", &r.Token, secretRef, "The password of its requests, 24 characters or more, as env:NAME or file:/path.").
+			example("file:/etc/sitedrift/acme-dashboard.token").needed(),
 	}
 }
 

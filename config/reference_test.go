@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+//go:generate go test -count=1 -run ^TestReferenceIsTheExampleFile$ -update .
+
 const exampleFile = "../deployments/sitedrift.example.yml"
 
 func TestReferenceIsTheExampleFile(t *testing.T) {

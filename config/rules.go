@@ -23,6 +23,10 @@ func (l *loader) check(c *Config) {
 				l.problem("warehouse."+k.key, "belongs to mode embedded, and the mode is clickhouse", "remove it, or change the mode")
 			}
 		}
+		if len(w.Readers) > 0 {
+			l.problem("warehouse.readers", "belongs to mode embedded, and the mode is clickhouse",
+				"remove it, and give readers users on the server: `sitedrift schema readers --tenant T` prints the statements")
+		}
 	case ModeEmbedded:
 		for _, k := range []struct {
 			key string
@@ -32,6 +36,9 @@ func (l *loader) check(c *Config) {
 				l.problem("warehouse."+k.key, "belongs to mode clickhouse, and the mode is embedded",
 					"set warehouse.mode to clickhouse, or remove it")
 			}
+		}
+		if len(w.Readers) > 0 && w.Listen == "" && !l.failed("warehouse.listen") {
+			l.problem("warehouse.readers", "has readers, and no port is there to serve them", "add listen: 127.0.0.1:8123")
 		}
 	}
 

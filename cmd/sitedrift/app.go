@@ -289,9 +289,13 @@ func (a *app) warehouseOptions(ctx context.Context) (*ch.Options, error) {
 		}
 		return options, nil
 	}
+	readers, err := resolveReaders(w.Readers)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := embedded.Start(ctx, embedded.Settings{
 		Dir: a.cfg.DataDir, Command: a.out.engine, Library: w.Library, MaxMemoryBytes: int64(w.MaxMemory),
-		ListenHTTP: w.Listen, ListenReadOnly: w.ListenReadOnly, Log: a.log.Named("engine"),
+		ListenHTTP: w.Listen, ListenReadOnly: w.ListenReadOnly, Readers: readers, Views: clickhouse.Views(tables()), Log: a.log.Named("engine"),
 	})
 	if err != nil {
 		return nil, err

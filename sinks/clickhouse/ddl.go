@@ -26,3 +26,12 @@ func ddl(l layout, datasets []*schemas.Dataset) []string {
 func (l layout) createDatabase() string {
 	return "CREATE DATABASE IF NOT EXISTS " + name(l.database) + l.onCluster()
 }
+
+// Views are the names of the contract's views: what readers may ask.
+func Views(datasets []*schemas.Dataset) []string {
+	var list []string
+	for _, v := range views(layout{database: Database}, datasets) {
+		list = append(list, v.name)
+	}
+	return list
+}

@@ -35,7 +35,7 @@ func RunChild(ctx context.Context, args []string, stderr io.Writer) int {
 	if err != nil {
 		return say(exitUsage, err)
 	}
-	token, err := readToken(os.Stdin)
+	who, err := readAccess(os.Stdin)
 	if err != nil {
 		return say(exitUsage, err)
 	}
@@ -62,7 +62,9 @@ func RunChild(ctx context.Context, args []string, stderr io.Writer) int {
 	if err != nil {
 		return say(exitEngine, err)
 	}
-	srv, err := front.New(front.Settings{Library: lib, Path: l.store(), Database: Database, Token: token})
+	srv, err := front.New(front.Settings{
+		Library: lib, Path: l.store(), Database: Database, Token: who.Token, Readers: who.Readers, Views: who.Views,
+	})
 	if err != nil {
 		return say(exitEngine, err)
 	}

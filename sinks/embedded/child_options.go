@@ -2,12 +2,14 @@ package embedded
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"strings"
 	"time"
+
+	"github.com/sitedrift/sitedrift/sinks/embedded/front"
 )
 
 // Files that the daemon hands to the child beside the standard ones.
@@ -32,9 +34,8 @@ const (
 )
 
 // childOptions is the child's command line, written by the daemon and read by the child. It is no interface for
-// people: the hidden command does not start without the daemon's sockets. The token is not part of it, nor of the
-// environment, which stays readable in /proc for the life of a process: it comes as the first line of the
-// standard input.
+// people: the hidden command does not start without the daemon's sockets. Tokens are not part of it, nor of the
+// environment, which stays readable in /proc for the life of a process: see access.
 type childOptions struct {
 	library string
 	dir     string
@@ -71,14 +72,24 @@ func parseChildOptions(args []string, stderr io.Writer) (o childOptions, err err
 	return o, nil
 }
 
-// readToken takes the first line of the standard input.
-func readToken(stdin io.Reader) (string, error) {
-	line, err := bufio.NewReaderSize(stdin, 16).ReadString('\n')
+// access says who may ask what. The child gets it as the first line of its standard input, in JSON.
+type access struct {
+	Token   string         `json:"token"` // of the daemon: all rights that there are
+	Readers []front.Reader `json:"readers"`
+	Views   []string       `json:"views"`
+}
+
+// readAccess takes the first line of the standard input.
+func readAccess(stdin io.Reader) (a access, err error) {
+	line, err := bufio.NewReaderSize(stdin, 16).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
 	if err != nil {
-		return "", fmt.Errorf("no token on the standard input: %w", err)
+		return a, fmt.Errorf("no access rights on the standard input: %w", err)
 	}
-	if line = strings.TrimSpace(line); line == "" {
-		return "", errors.New("empty token on the standard input")
+	if a.Token == "" {
+		return a, errors.New("no token on the standard input")
 	}
-	return line, nil
+	return a, nil
 }

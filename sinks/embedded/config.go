@@ -46,7 +46,7 @@ var grants = []string{
 // fixed are settings that name files, which the engine would read or write without asking for a grant.
 var fixed = []string{
 	"format_schema", "format_schema_source", "format_template_row", "format_template_resultset", "format_template_row_format",
-	"format_template_resultset_format",
+	"format_template_resultset_format", "output_format_schema",
 }
 
 // writeConfig writes the engine's configuration and returns the main file. memory is the limit for the whole

@@ -5,6 +5,7 @@ package embedded
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func (e *Engine) spawn() (*child, error) {
 		c.err = c.cmd.Wait()
 		close(c.done)
 	}()
-	if _, err := io.WriteString(stdin, e.token+"\n"); err != nil {
+	if err := json.NewEncoder(stdin).Encode(access{e.token, e.settings.Readers, e.settings.Views}); err != nil { // ends the line
 		c.kill()
 		<-c.done
 		return nil, c.failure()

@@ -10,17 +10,21 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sitedrift/sitedrift/sinks/embedded/front"
 )
 
 // Settings says how to run the engine.
 type Settings struct {
-	Dir            string   // the daemon's data directory; the engine's files go below Dir/clickhouse. Required
-	Command        []string // runs RunChild with the arguments that are appended. Default: this executable, "engine"
-	Library        string   // libchdb file. Default: the pinned build in the cache
-	CacheDir       string   // where Install puts files. Default: DefaultCacheDir
-	MaxMemoryBytes int64    // limit for the whole engine; statements beyond fail with code 241. Default: 40 % of the machine's or container's
-	ListenHTTP     string   // loopback address for people, such as "127.0.0.1:8123". Default: none
-	ListenReadOnly bool     // requests on ListenHTTP without a password may read
+	Dir            string         // the daemon's data directory; the engine's files go below Dir/clickhouse. Required
+	Command        []string       // runs RunChild with the arguments that are appended. Default: this executable, "engine"
+	Library        string         // libchdb file. Default: the pinned build in the cache
+	CacheDir       string         // where Install puts files. Default: DefaultCacheDir
+	MaxMemoryBytes int64          // limit for the whole engine; statements beyond fail with code 241. Default: 40 % of the machine's or container's
+	ListenHTTP     string         // loopback address for people, such as "127.0.0.1:8123". Default: none
+	ListenReadOnly bool           // requests on ListenHTTP without a password may read
+	Readers        []front.Reader // may read on ListenHTTP, each by a token of its own; then nobody may without one
+	Views          []string       // what readers may ask: the views of the contract
 	Log            *zap.Logger
 
 	// StartTimeout bounds how long a child may take until it serves. Default 1 minute: opening many tables on a

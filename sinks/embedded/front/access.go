@@ -11,16 +11,21 @@ import (
 )
 
 // Loopback serves a TCP port for people: curl, notebooks, dashboards. Requests must name a loopback host, so
-// that a page in a browser cannot reach the engine under a name of its own that resolves to this machine. With
-// guests, requests without a password may read, and change nothing; one with a wrong password is refused.
+// that a page in a browser cannot reach the engine under a name of its own that resolves to this machine. Readers
+// ask with their tokens. With guests, and where there are no readers to keep apart, requests without a password
+// may read, and change nothing; one with a wrong password is refused.
 func (s *Server) Loopback(guests bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !loopbackHost(r.Host) {
 			fail(w, exception(497, "ACCESS_DENIED", "this port serves localhost only, not "+quote(r.Host)))
 			return
 		}
-		if guests && !isPing(r) && password(r) == "" {
-			s.serve(w, r, true)
+		if reader := s.reader(password(r)); reader != nil && !isPing(r) {
+			s.serveReader(w, r, reader)
+			return
+		}
+		if guests && len(s.readers) == 0 && !isPing(r) && password(r) == "" {
+			s.serve(w, r, caller{guest: true})
 			return
 		}
 		s.ServeHTTP(w, r)

@@ -6,7 +6,7 @@
 // session_id runs in an engine session of its own, so nothing set by one statement is seen by the next; a
 // client that goes away stops its statement; at most a fixed number of statements run at once.
 //
-// What it does not serve: external tables, deflate and brotli, user names (there is one token), progress headers.
+// What it does not serve: external tables, deflate and brotli, user names (a token says who asks), progress headers.
 //
 // Blocks in the Native format leave as the engine writes them, at protocol revision 0. A driver asks for the
 // server's revision first and decodes by the answer, so that one answer ([Server] writes it itself) says 0.

@@ -21,26 +21,18 @@ var reachingCalls = map[string]string{
 
 // outerEngines are the table engines that name a path, a program or a host, or run text as SQL; only some ask for
 // a grant. A test compares the list with the engine's own.
-var outerEngines = engineSet(`ArrowStream AzureBlobStorage AzureQueue COSN DeltaLake DeltaLakeAzure DeltaLakeLocal DeltaLakeS3
+var outerEngines = wordSet(`ArrowStream AzureBlobStorage AzureQueue COSN DeltaLake DeltaLakeAzure DeltaLakeLocal DeltaLakeS3
 	Dictionary Distributed EmbeddedRocksDB Executable ExecutablePool File FileLog GCS HDFS Hudi Iceberg IcebergAzure
 	IcebergHDFS IcebergLocal IcebergS3 JDBC Kafka KeeperMap MaterializedPostgreSQL MongoDB MySQL NATS ODBC OSS Paimon
 	PaimonAzure PaimonHDFS PaimonLocal PaimonS3 PostgreSQL QueryRunner RabbitMQ Redis Remote RemoteSecure S3 S3Queue SQLite
 	URL YTsaurus`)
 
 // innerEngines are the others: they keep their rows in the data directory, in memory or nowhere.
-var innerEngines = engineSet(`AggregatingMergeTree Alias Buffer CoalescingMergeTree CollapsingMergeTree FuzzJSON FuzzQuery
+var innerEngines = wordSet(`AggregatingMergeTree Alias Buffer CoalescingMergeTree CollapsingMergeTree FuzzJSON FuzzQuery
 	GenerateRandom GraphiteMergeTree Join Log Loop MaterializedView Memory Merge MergeTree Null ReplacingMergeTree
 	ReplicatedAggregatingMergeTree ReplicatedCoalescingMergeTree ReplicatedCollapsingMergeTree ReplicatedGraphiteMergeTree
 	ReplicatedMergeTree ReplicatedReplacingMergeTree ReplicatedSummingMergeTree ReplicatedVersionedCollapsingMergeTree Set
 	StripeLog SummingMergeTree TimeSeries TinyLog VersionedCollapsingMergeTree View WindowView`)
-
-func engineSet(names string) map[string]bool {
-	set := map[string]bool{}
-	for name := range strings.FieldsSeq(names) {
-		set[name] = true
-	}
-	return set
-}
 
 // checkReach refuses a statement that would reach beyond the engine's data directory. It reads words, not
 // grammar, and rather refuses too much: a table may not be called like one of the calls, for instance.

@@ -23,8 +23,9 @@ import (
 
 // request is one HTTP request, understood.
 type request struct {
-	guest      bool // no token: read only
-	reading    bool // may only read: a guest, or GET
+	caller
+	contract   contract // of a reader
+	reading    bool     // may only read: a guest, a reader, or GET
 	sql        string
 	insert     *insertData // nil: body carries no rows
 	body       io.Reader   // rows of an INSERT, decoded
@@ -63,10 +64,10 @@ var settingName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // headBytes is how much of a body is looked at for a statement that carries its rows behind it.
 const headBytes = 256 << 10
 
-func (s *Server) parse(w http.ResponseWriter, r *http.Request, guest bool) (*request, error) {
+func (s *Server) parse(w http.ResponseWriter, r *http.Request, as caller) (*request, error) {
 	q := r.URL.Query()
 	rq := &request{
-		guest: guest, query: q, header: r.Header,
+		caller: as, query: q, header: r.Header,
 		format:     cmp.Or(r.Header.Get("X-ClickHouse-Format"), q.Get("default_format"), "TabSeparated"),
 		database:   cmp.Or(q.Get("database"), r.Header.Get("X-ClickHouse-Database"), s.Database),
 		queryID:    q.Get("query_id"),
@@ -90,7 +91,7 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request, guest bool) (*req
 	default:
 		return nil, exception(1002, "UNKNOWN_EXCEPTION", "method "+r.Method+" is not served: use GET or POST")
 	}
-	if guest {
+	if as.guest || as.reader != nil {
 		rq.reading, rq.readOnly = true, "1"
 	}
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
@@ -100,6 +101,12 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request, guest bool) (*req
 		rq.close()
 		return nil, err
 	}
+	if as.reader != nil {
+		if err := rq.confine(s.Database); err != nil {
+			rq.close()
+			return nil, err
+		}
+	}
 	return rq, nil
 }
 
@@ -107,7 +114,7 @@ func (rq *request) readSession() error {
 	if rq.session == "" {
 		return nil
 	}
-	if rq.guest {
+	if rq.guest || rq.reader != nil {
 		return exception(497, "ACCESS_DENIED", "sessions need the token")
 	}
 	if rq.readOnly != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +45,11 @@ func (l Limits) withDefaults() Limits {
 // Settings is what a [Server] needs.
 type Settings struct {
 	Library  *chdb.Library
-	Path     string // the engine's data directory, already open in this process
-	Database string // current database where a request names none
-	Token    string // the password that requests must carry; the user's name does not matter
+	Path     string   // the engine's data directory, already open in this process
+	Database string   // current database where a request names none
+	Token    string   // the password that requests must carry; the user's name does not matter
+	Readers  []Reader // may read on the loopback port, each by a token of its own
+	Views    []string // what readers may ask: the views of the contract
 	Limits   Limits
 }
 
@@ -59,6 +62,12 @@ type Server struct {
 	sessions sessions
 	pool     pool
 	hello    struct{ version, timezone string }
+
+	readers   map[[32]byte]*reading
+	views     map[string]bool
+	functions map[string]bool
+	changes   atomic.Uint64 // of the tables that there are
+	catalog   atomic.Pointer[catalog]
 }
 
 // New prepares a server. The engine must be open; it is asked once for its version and time zone.
@@ -66,7 +75,11 @@ func New(s Settings) (*Server, error) {
 	s.Limits = s.Limits.withDefaults()
 	srv := &Server{Settings: s, slots: make(chan struct{}, s.Limits.Statements)}
 	srv.sessions.kept = map[string]*kept{}
+	srv.views = wordSet(strings.Join(s.Views, " "))
 	if err := srv.readHello(); err != nil {
+		return nil, err
+	}
+	if err := srv.readReaders(); err != nil {
 		return nil, err
 	}
 	return srv, nil
@@ -126,6 +139,9 @@ func (s *Server) acquire(ctx context.Context, rq *request) (lent, error) {
 		return lent{}, ctx.Err()
 	}
 	free := func() { <-s.slots }
+	if rq.reader != nil {
+		return s.acquireReader(rq, free)
+	}
 	comment := rq.query.Get("log_comment")
 	if rq.session != "" {
 		ses, release, err := s.sessions.take(s, rq)
@@ -182,13 +198,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, errUnauthorized)
 		return
 	}
-	s.serve(w, r, false)
+	s.serve(w, r, caller{})
 }
 
-// serve runs one request: its statement, its settings, its data. guest forces readonly=1.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
+// serve runs one request: its statement, its settings, its data.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, as caller) {
 	start := time.Now()
-	rq, err := s.parse(w, r, guest)
+	rq, err := s.parse(w, r, as)
 	if err != nil {
 		fail(w, err)
 		return
@@ -226,6 +242,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, guest bool) {
 		on.restore()
 		on.release(done && undisturbed && leavesNoTrace(rq.text()))
 	}()
+	defer s.changing(rq.text())()
+	if rq.reader != nil {
+		if err := s.admit(ses, rq); err != nil {
+			fail(w, err)
+			return
+		}
+	}
 	if rq.insert != nil {
 		st, err := ses.Insert(ctx, rq.insert.statement, rq.insert.format, rq.params, rq.body)
 		if err != nil {
