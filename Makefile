@@ -51,9 +51,10 @@ test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows 
 	@bash tools/scratch.sh env CGO_ENABLED=1 $(GO) test -race -vet=off -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
 
 .PHONY: lint
-lint: ## Run golangci-lint, then look for known vulnerabilities
+lint: ## Run golangci-lint, check deployments/, then look for known vulnerabilities
 	@$(TOOL) golangci-lint config verify
 	@$(TOOL) golangci-lint run ./...
+	@bash tools/deployments.sh
 	@bash tools/vuln.sh
 
 .PHONY: fmt
@@ -79,10 +80,6 @@ bench: deps ## Measure against the stated limits; ARGS=--json prints one object 
 .PHONY: microbench
 microbench: ## Run the benchmarks of the packages, in the form that benchstat reads
 	@$(GO) test -run '^$$' -bench . -benchmem -count 6 -p 1 $(ARGS) ./...
-
-.PHONY: replicas
-replicas: deps ## Kill replicas under 2,000 schedules; ARGS='-fleet.for 5m' for the long form
-	@CGO_ENABLED=0 $(GO) test -vet=off -run '^$$' -bench '^BenchmarkReplicas$$' -benchtime 1x -timeout 60m ./collector/state $(if $(ARGS),-args $(ARGS))
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (20s)

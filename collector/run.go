@@ -224,10 +224,10 @@ func (x *run) repair(ctx context.Context) error {
 
 // fail ends an attempt that publishes nothing.
 func (x *run) fail(ctx context.Context, cause error) (schemas.Run, error) {
-	row := x.row(schemas.OutcomeAbandoned) // without numbers of what it would have written: readers see nothing of it
+	row := x.row(schemas.OutcomeFailed)
 	row.Error = cause.Error()
-	if ctx.Err() == nil {
-		row.Outcome = schemas.OutcomeFailed
+	if ctx.Err() != nil {
+		row.Outcome = schemas.OutcomeAbandoned
 	}
 	return row, errors.Join(cause, x.end(ctx, row, nil))
 }

@@ -103,7 +103,7 @@ func readKeyFile(path string) (*keyset.Handle, fileStamp, error) {
 	switch mode := st.Mode(); {
 	case !mode.IsRegular():
 		return nil, fileStamp{}, fmt.Errorf("key file %s is not a regular file", path)
-	case mode.Perm()&0o077 != 0:
+	case exposed(mode.Perm(), owner(st), os.Getuid()):
 		return nil, fileStamp{}, fmt.Errorf("key file %s has mode %#o, so that others than its owner can use it; run: chmod 600 %s", path, mode.Perm(), path)
 	case st.Size() > maxKeyFile:
 		return nil, fileStamp{}, fmt.Errorf("key file %s has %d bytes and cannot be a keyset", path, st.Size())
@@ -114,6 +114,16 @@ func readKeyFile(path string) (*keyset.Handle, fileStamp, error) {
 		return nil, fileStamp{}, fmt.Errorf("key file %s is not a keyset in JSON; restore it from its backup", path)
 	}
 	return handle, fileStamp{st.ModTime(), st.Size()}, nil
+}
+
+// exposed reports whether others than the user of this process can use a file.
+// One that belongs to root and that a group may read was handed to that group by
+// the administrator: so Kubernetes gives secrets to a container's user.
+func exposed(perm fs.FileMode, owner, self int) bool {
+	if owner == 0 && self != 0 {
+		perm &^= 0o040
+	}
+	return perm&0o077 != 0
 }
 
 func encode(handle *keyset.Handle) ([]byte, error) {

@@ -112,6 +112,30 @@ func TestKeyFileMustBeItsOwnersAlone(t *testing.T) {
 	}
 }
 
+// What Kubernetes mounts from a Secret belongs to root and is read by the group
+// of the container's user.
+func TestKeyFileOfTheAdministrator(t *testing.T) {
+	for _, c := range []struct {
+		perm        fs.FileMode
+		owner, self int
+		exposed     bool
+	}{
+		{0o440, 0, 65532, false},
+		{0o640, 0, 65532, false},
+		{0o440, 0, 0, true},       // root hands nothing over to itself
+		{0o440, 1000, 1000, true}, // its own file, for others too
+		{0o440, 1000, 65532, true},
+		{0o440, -1, 65532, true},
+		{0o444, 0, 65532, true},
+		{0o460, 0, 65532, true},
+		{0o400, 0, 65532, false},
+	} {
+		if got := exposed(c.perm, c.owner, c.self); got != c.exposed {
+			t.Errorf("mode %o of user %d, asked by user %d: exposed = %v", c.perm, c.owner, c.self, got)
+		}
+	}
+}
+
 func TestCreateNeverOverwrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vault.key")
 	v, err := Create(path)
