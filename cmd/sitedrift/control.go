@@ -46,6 +46,9 @@ func controlSocket(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on the control socket (set server.control_socket to a shorter or writable path): %w", err)
 	}
+	if err := os.Chmod(path, 0o600); err != nil { // narrower than the umask made it; never wider
+		return nil, errors.Join(fmt.Errorf("make the control socket its owner's alone: %w", err), l.Close())
+	}
 	return l, nil
 }
 
@@ -62,6 +65,12 @@ func serveControl(ctx context.Context, l net.Listener, a *app) error {
 		if err != nil {
 			return
 		}
+		uid, err := callerOf(r.Context())
+		if err != nil || !mayControl(uid, os.Geteuid()) {
+			a.log.Warn("a command was refused: it comes from another user", zap.String("name", op.name), zap.Int("uid", uid), zap.Error(err))
+			http.Error(w, "forbidden", http.StatusForbidden)
+			return
+		}
 		a.log.Info("operation", zap.String("name", op.name))
 		var mu sync.Mutex
 		out := json.NewEncoder(w)
@@ -72,18 +81,44 @@ func serveControl(ctx context.Context, l net.Listener, a *app) error {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}
-		result, err := op.run(r.Context(), a, params, func(event any) {
+		result, err := op.perform(r.Context(), a, actorOf(uid), params, func(event any) {
 			if raw, err := json.Marshal(event); err == nil {
 				send(message{Event: raw})
 			}
 		})
 		send(ending(result, err))
 	})
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }, ConnContext: withCaller}
 	if err := srv.Serve(l); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil
+}
+
+// mayControl tells whether a user may give commands to a daemon of another: who
+// runs it, and root. The socket's mode says the same; this holds also where
+// somebody widened it.
+func mayControl(uid, daemon int) bool { return uid == daemon || uid == 0 }
+
+// caller is the user behind a connection.
+type caller struct {
+	uid int
+	err error
+}
+
+type callerKey struct{}
+
+func withCaller(ctx context.Context, c net.Conn) context.Context {
+	uid, err := peer(c)
+	return context.WithValue(ctx, callerKey{}, caller{uid, err})
+}
+
+func callerOf(ctx context.Context) (uid int, err error) {
+	c, ok := ctx.Value(callerKey{}).(caller)
+	if !ok {
+		return -1, errors.New("the connection has no user")
+	}
+	return c.uid, c.err
 }
 
 // ending is the last message of an operation.
@@ -125,7 +160,11 @@ func remote(ctx context.Context, socket, name string, params json.RawMessage, on
 		return nil, fmt.Errorf("ask the daemon on %s: %w", socket, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusForbidden:
+		return nil, fmt.Errorf("the daemon on %s belongs to another user: run this as that user", socket)
+	default:
 		return nil, fmt.Errorf("the daemon does not know the operation %q: it is of another version; restart it", name)
 	}
 	lines := bufio.NewReader(resp.Body)

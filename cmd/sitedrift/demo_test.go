@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/collector/state"
@@ -30,7 +29,8 @@ var demoEnd = time.Date(2026, time.November, 22, 14, 0, 0, 0, time.UTC)
 // TestDemo plays the demo and holds every number of its report, and all that it
 // claims, against the simulator.
 func TestDemo(t *testing.T) {
-	d, err := newDemo(t.Context(), demoDir(t), demoEnd, demoWeeks, zap.NewNop(), []string{program(t), "engine"})
+	log := &canaryLog{}
+	d, err := newDemo(t.Context(), demoDir(t), demoEnd, demoWeeks, log.logger(), []string{program(t), "engine"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +55,7 @@ func TestDemo(t *testing.T) {
 	t.Run("incidents", w.checkIncidents)
 	t.Run("replay", w.checkReplay)
 	t.Run("report", w.checkReport)
+	t.Run("secrets", func(t *testing.T) { w.checkSecrets(t, log) })
 }
 
 // demoDir is where the data of a demo goes, as the command chooses it.

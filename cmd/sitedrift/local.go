@@ -39,7 +39,7 @@ func local(e *env, cfg *config.Config, op operation, params json.RawMessage, onE
 		err = errors.Join(err, a.close(ctx))
 	}()
 	var broken error
-	result, err := op.run(e.ctx, a, params, func(event any) {
+	result, err := op.perform(e.ctx, a, actorOf(os.Geteuid()), params, func(event any) {
 		raw, err := json.Marshal(event)
 		if err == nil {
 			err = onEvent(raw)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/sitedrift/sitedrift/collector"
 )
 
 // An operation is what a command does to the system: a name, parameters, events
@@ -15,11 +17,13 @@ type operation struct {
 	name  string
 	needs needs
 	run   func(ctx context.Context, a *app, params json.RawMessage, emit func(any)) (any, error)
+	// actions are what goes into the audit trail; nil: the operation changes nothing.
+	actions func(params json.RawMessage, result any) []collector.Action
 }
 
 // declare makes an operation of a typed function.
 func declare[P, R any](name string, n needs, f func(ctx context.Context, a *app, p P, emit func(any)) (R, error)) operation {
-	return operation{name, n, func(ctx context.Context, a *app, raw json.RawMessage, emit func(any)) (any, error) {
+	return operation{name: name, needs: n, run: func(ctx context.Context, a *app, raw json.RawMessage, emit func(any)) (any, error) {
 		var p P
 		if err := json.Unmarshal(raw, &p); err != nil {
 			return nil, usage("%s: the parameters are not understood: %v", name, err)
@@ -28,20 +32,37 @@ func declare[P, R any](name string, n needs, f func(ctx context.Context, a *app,
 	}}
 }
 
+// changes makes an operation of a typed function that changes something, and of
+// another that says what, from parameters and result.
+func changes[P, R any](name string, n needs, f func(ctx context.Context, a *app, p P, emit func(any)) (R, error), actions func(p P, r R) []collector.Action) operation {
+	o := declare(name, n, f)
+	o.actions = func(raw json.RawMessage, result any) []collector.Action {
+		var p P
+		if json.Unmarshal(raw, &p) != nil {
+			return nil // it did not run
+		}
+		r, _ := result.(R)
+		return actions(p, r)
+	}
+	return o
+}
+
 // operations lists what the daemon does for the command line.
 func operations() []operation {
 	return []operation{
-		declare("sync", needs{warehouse: true, tokens: true}, opSync),
+		changes("sync", needs{warehouse: true, tokens: true}, opSync, syncActions),
 		declare("check", needs{tokens: true}, opCheck),
-		declare("connect", needs{tokens: true}, opConnect),
+		changes("connect", needs{tokens: true}, opConnect, connectActions),
 		declare("tenants", needs{}, opTenants),
-		declare("pause", needs{}, opPause),
-		declare("put_tenants", needs{}, opPutTenants),
-		declare("remove", needs{warehouse: true, tokens: true}, opRemove),
-		declare("erase_person", needs{warehouse: true, tokens: true}, opErasePerson),
-		declare("approve", needs{}, opApprove),
+		declare("audit", needs{}, opAudit),
+		changes("pause", needs{}, opPause, pauseActions),
+		changes("put_tenants", needs{}, opPutTenants, putActions),
+		changes("remove", needs{warehouse: true, tokens: true}, opRemove, removeActions),
+		changes("erase_person", needs{warehouse: true, tokens: true}, opErasePerson, erasePersonActions),
+		changes("rekey", needs{tokens: true}, opRekey, rekeyActions),
+		changes("approve", needs{}, opApprove, approveActions),
 		declare("query", needs{warehouse: true}, opQuery),
-		declare("migrate", needs{warehouse: true, unmigrated: true}, opMigrate),
+		changes("migrate", needs{warehouse: true, unmigrated: true}, opMigrate, migrateActions),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
@@ -30,10 +31,26 @@ func (a *app) storeTenants(ctx context.Context) error {
 		if t.CloudID != "" || before.SiteURL != stored.SiteURL { // at another address it may be another site
 			stored.CloudID = t.CloudID
 		}
+		known := err == nil
 		if err := a.move(ctx, before, stored); err != nil {
 			return err
 		}
-		if err := a.storeSchedules(ctx, t); err != nil {
+		scheduled, err := a.storeSchedules(ctx, t)
+		if err != nil {
+			return err
+		}
+		entry := collector.Action{Actor: collector.ActorConfiguration, Tenant: t.ID, Detail: stored.SiteURL}
+		switch {
+		case !known:
+			entry.Name = "tenants add"
+		case before != stored:
+			entry.Name = "tenants change"
+		case len(scheduled) > 0:
+			entry.Name, entry.Detail = "schedules", strings.Join(scheduled, " ")
+		default:
+			continue
+		}
+		if err := a.record(ctx, entry); err != nil {
 			return err
 		}
 	}
@@ -41,19 +58,22 @@ func (a *app) storeTenants(ctx context.Context) error {
 }
 
 // storeSchedules brings a tenant's schedules into the table of work. A schedule
-// that did not change keeps its next start, so that a restart moves nothing.
-func (a *app) storeSchedules(ctx context.Context, t config.Tenant) error {
+// that did not change keeps its next start, so that a restart moves nothing. It
+// returns the groups whose schedule changed.
+func (a *app) storeSchedules(ctx context.Context, t config.Tenant) (changed []string, _ error) {
 	present, err := a.store.Schedules(ctx, t.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, group := range groupsInUse() {
 		i := slices.IndexFunc(present, func(s collector.Schedule) bool { return s.Group == group })
 		expr, on := a.cfg.Schedule(t, group)
 		switch {
 		case !on && i >= 0:
+			changed = append(changed, group)
 			err = a.store.RemoveSchedule(ctx, t.ID, group)
 		case on && (i < 0 || present[i].Cron != expr):
+			changed = append(changed, group)
 			var next time.Time
 			next, err = schedule.NextStart(t.ID, group, expr, a.out.now(), a.cfg.Jitter)
 			if i >= 0 && present[i].NextAt.Before(next) && !present[i].NextAt.After(a.out.now()) {
@@ -64,10 +84,10 @@ func (a *app) storeSchedules(ctx context.Context, t config.Tenant) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("schedule %s of tenant %s: %w", group, t.ID, err)
+			return changed, fmt.Errorf("schedule %s of tenant %s: %w", group, t.ID, err)
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // groupsInUse are the groups that have datasets.

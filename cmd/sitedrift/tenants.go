@@ -20,6 +20,8 @@ type tenantsCmd struct {
 	Import tenantsImportCmd `cmd:"" help:"Add or change many tenants from a CSV or YAML file."`
 	Remove tenantsRemoveCmd `cmd:"" help:"Remove a tenant and erase its credentials; with --erase also its rows."`
 	Erase  tenantsEraseCmd  `cmd:"" help:"Erase what is stored about a person; without --yes, count it."`
+	Audit  tenantsAuditCmd  `cmd:"" help:"Show who changed what: the audit trail."`
+	Rekey  tenantsRekeyCmd  `cmd:"" help:"Encrypt the stored credentials with a new key."`
 	Pause  tenantsPauseCmd  `cmd:"" help:"Start no more runs of a tenant until it is resumed."`
 	Resume tenantsResumeCmd `cmd:"" help:"Let the schedules of a paused or quarantined tenant go on."`
 }

@@ -167,7 +167,7 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 		}
 	}
 	for _, t := range p.Tenants {
-		if err := a.storeSchedules(ctx, t); err != nil {
+		if _, err := a.storeSchedules(ctx, t); err != nil {
 			return res, err
 		}
 	}

@@ -3,6 +3,7 @@ package httpx
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +76,8 @@ func (c *Client) try(ctx context.Context, r Request, u *url.URL, buf *bytes.Buff
 	resp, err := c.wire.RoundTrip(c.request(ctx, r, u, header))
 	if err != nil {
 		fail.Class, fail.Cause = transportClass(err), cause(err)
-		return nil, fail, fail.Class != ClassWrongOrigin
+		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err) // does not pass by itself in a moment
+		return nil, fail, fail.Class != ClassWrongOrigin && !untrusted
 	}
 	defer resp.Body.Close()
 	if c.Budget != nil {

@@ -172,6 +172,18 @@ RETURNING `+credentialColumns,
 	return stored, nil
 }
 
+// Reseal puts another encryption of the same secret in place of the one that c
+// holds. It tells whether it did: a credential that was replaced, refreshed or
+// erased meanwhile is left alone.
+func (s *Store) Reseal(ctx context.Context, c collector.Credential, sealed []byte) (bool, error) {
+	n, err := affected(ctx, s.vault, `UPDATE credentials SET sealed = $1 WHERE tenant = $2 AND kind = $3 AND generation = $4 AND sealed = $5`,
+		sealed, c.Tenant, c.Kind, c.Generation, c.Sealed)
+	if err != nil {
+		return false, fmt.Errorf("encrypt credential %s of tenant %s anew: %w", c.Kind, c.Tenant, err)
+	}
+	return n == 1, nil
+}
+
 // SameGrantor lists, sorted, the other tenants that the same account granted to
 // the same app. Atlassian keeps one grant per person and app, so a consent for
 // one of them may end the others'.

@@ -11,6 +11,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 )
 
 // maxKeyFile bounds what is read as a key file; a keyset of hundreds of keys fits.
@@ -50,6 +51,21 @@ func Create(path string) (*Vault, error) {
 // older keys sealed still opens. Running processes find the key when they first
 // need it. It returns the new key's id. Two rotations at once are refused.
 func (v *Vault) AddKey() (uint32, error) {
+	return v.rotate(func(m *keyset.Manager, _ *tinkpb.KeysetInfo) (uint32, error) {
+		id, err := m.Add(aead.AES256GCMKeyTemplate())
+		if err != nil {
+			return 0, fmt.Errorf("make an encryption key: %w", err)
+		}
+		if err := m.SetPrimary(id); err != nil {
+			return 0, fmt.Errorf("make key %d the primary one: %w", id, err)
+		}
+		return id, nil
+	})
+}
+
+// rotate changes the keyset and its file. No second process does so at the same
+// time.
+func (v *Vault) rotate(change func(*keyset.Manager, *tinkpb.KeysetInfo) (uint32, error)) (uint32, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	handle := v.handle
@@ -68,12 +84,9 @@ func (v *Vault) AddKey() (uint32, error) {
 		}
 	}
 	manager := keyset.NewManagerFromHandle(handle)
-	id, err := manager.Add(aead.AES256GCMKeyTemplate())
+	id, err := change(manager, handle.KeysetInfo())
 	if err != nil {
-		return 0, fmt.Errorf("make an encryption key: %w", err)
-	}
-	if err := manager.SetPrimary(id); err != nil {
-		return 0, fmt.Errorf("make key %d the primary one: %w", id, err)
+		return 0, err
 	}
 	if handle, err = manager.Handle(); err != nil {
 		return 0, fmt.Errorf("build the keyset with key %d: %w", id, err)
@@ -87,6 +100,25 @@ func (v *Vault) AddKey() (uint32, error) {
 		}
 	}
 	return id, v.use(handle)
+}
+
+// DropOldKeys takes all keys but the primary one out of the key file, and returns
+// their ids. What they sealed cannot be opened any more: seal it anew first.
+func (v *Vault) DropOldKeys() ([]uint32, error) {
+	var dropped []uint32
+	_, err := v.rotate(func(m *keyset.Manager, info *tinkpb.KeysetInfo) (uint32, error) {
+		for _, k := range info.GetKeyInfo() {
+			if k.GetKeyId() == info.GetPrimaryKeyId() {
+				continue
+			}
+			if err := m.Delete(k.GetKeyId()); err != nil {
+				return 0, fmt.Errorf("take key %d out: %w", k.GetKeyId(), err)
+			}
+			dropped = append(dropped, k.GetKeyId())
+		}
+		return info.GetPrimaryKeyId(), nil
+	})
+	return dropped, err
 }
 
 func readKeyFile(path string) (*keyset.Handle, fileStamp, error) {

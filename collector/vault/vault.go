@@ -50,9 +50,13 @@ func Ephemeral() (*Vault, error) {
 	return v, v.use(handle)
 }
 
-// Seal encrypts plaintext bound to associated (see AssociatedData). The answer
-// is 33 bytes longer than the plaintext.
+// Seal encrypts plaintext bound to associated (see AssociatedData), with the key
+// that is the primary one in the key file now. The answer is 33 bytes longer than
+// the plaintext.
 func (v *Vault) Seal(plaintext, associated []byte) ([]byte, error) {
+	if err := v.refresh(); err != nil {
+		return nil, err
+	}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	sealed, err := v.aead.Encrypt(plaintext, associated)
@@ -148,6 +152,30 @@ func (v *Vault) use(handle *keyset.Handle) error {
 		keys[k.GetKeyId()] = k.GetStatus() == tinkpb.KeyStatusType_ENABLED
 	}
 	v.handle, v.aead, v.keys, v.primary = handle, primitive, keys, info.GetPrimaryKeyId()
+	return nil
+}
+
+// refresh takes up a key file that another process replaced: what is sealed from
+// now on must not need a key that is about to be taken out. A file that cannot be
+// read now changes nothing.
+func (v *Vault) refresh() error {
+	if v.path == "" {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	st, err := os.Stat(v.path)
+	if err != nil || (fileStamp{st.ModTime(), st.Size()}) == v.seen {
+		return nil //nolint:nilerr // the keys in memory are good
+	}
+	handle, seen, err := readKeyFile(v.path)
+	if err != nil {
+		return nil //nolint:nilerr // the same
+	}
+	if err := v.use(handle); err != nil {
+		return err
+	}
+	v.seen = seen
 	return nil
 }
 

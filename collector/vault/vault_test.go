@@ -253,3 +253,48 @@ func BenchmarkSealOpen(b *testing.B) {
 		}
 	}
 }
+
+// TestOldKeysGo: another process that has the file open seals with the new key at
+// once, and what only a dropped key opens is said to be so.
+func TestOldKeysGo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.key")
+	v, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := AssociatedData("acme", "3lo", 1)
+	old := mustSeal(t, other, "canary-token", row)
+	first := v.Keys()[0]
+	if _, err := v.AddKey(); err != nil {
+		t.Fatal(err)
+	}
+	if v.SealedWithPrimary(old) {
+		t.Error("the old key counts as the primary one")
+	}
+	if sealed := mustSeal(t, other, "canary-token", row); !v.SealedWithPrimary(sealed) {
+		t.Error("a process that had the file open seals with the old key")
+	}
+	dropped, err := v.DropOldKeys()
+	if err != nil || len(dropped) != 1 || dropped[0] != first || len(v.Keys()) != 1 {
+		t.Fatalf("dropped %v, %v; left %v", dropped, err, v.Keys())
+	}
+	again, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []*Vault{v, again} {
+		if _, err := v.Open(old, row); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("what the dropped key sealed: %v", err)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key file: %v, %v", info.Mode(), err)
+	}
+	if dropped, err := v.DropOldKeys(); err != nil || len(dropped) != 0 {
+		t.Errorf("nothing to drop: %v, %v", dropped, err)
+	}
+}

@@ -56,6 +56,8 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"Refusal", testRefusal},
 		{"Intents", testIntents},
 		{"SameGrantor", testSameGrantor},
+		{"Reseal", testReseal},
+		{"Actions", testActions},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, open(t)) })
 	}

@@ -1,0 +1,157 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestControlSocketIsPrivate: others cannot open it, and who connects is known by
+// the kernel's word.
+func TestControlSocketIsPrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	l, err := controlSocket(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	var d net.Dialer
+	client, err := d.DialContext(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if uid, err := callerOf(withCaller(t.Context(), server)); err != nil || uid != os.Geteuid() {
+		t.Errorf("the caller is %d, %v", uid, err)
+	}
+	if _, err := callerOf(withCaller(t.Context(), faceless{})); err == nil {
+		t.Error("a caller without a user passes")
+	}
+}
+
+type faceless struct{ net.Conn }
+
+func TestWhoMayControl(t *testing.T) {
+	for _, test := range []struct {
+		uid, daemon int
+		may         bool
+	}{{1000, 1000, true}, {0, 1000, true}, {1001, 1000, false}, {1000, 0, false}, {65534, 0, false}, {-1, 1000, false}} {
+		if mayControl(test.uid, test.daemon) != test.may {
+			t.Errorf("uid %d at a daemon of uid %d: not %v", test.uid, test.daemon, test.may)
+		}
+	}
+}
+
+// TestForeignCommandIsRefused: also where somebody widened the socket's mode, and
+// the operation does not run.
+func TestForeignCommandIsRefused(t *testing.T) {
+	a, _, _ := connectedApp(t)
+	l, err := controlSocket(filepath.Join(t.TempDir(), "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- serveControl(t.Context(), strangers{l}, a) }()
+	_, err = remote(t.Context(), l.Addr().String(), "pause", json.RawMessage(`{"id": "acme", "paused": true}`), func(json.RawMessage) error { return nil })
+	if err == nil || errors.Is(err, errNoDaemon) || !strings.Contains(err.Error(), "belongs to another user") {
+		t.Errorf("a stranger's command: %v", err)
+	}
+	if tenant, err := a.store.Tenant(t.Context(), "acme"); err != nil || tenant.Paused {
+		t.Errorf("paused: %v, %v", tenant.Paused, err)
+	}
+	_ = l.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// strangers hides who connects, as a connection that is no Unix socket's does.
+type strangers struct{ net.Listener }
+
+func (s strangers) Accept() (net.Conn, error) {
+	c, err := s.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return faceless{c}, nil
+}
+
+// TestMetricsPort: it answers three addresses to GET, nothing of the process, and
+// listens on this machine alone unless it is told otherwise.
+func TestMetricsPort(t *testing.T) {
+	a, _, connect := connectedApp(t)
+	connect("Somebody")
+	if !strings.HasPrefix(a.cfg.Server.Metrics, "127.0.0.1:") {
+		t.Errorf("listens on %s by default", a.cfg.Server.Metrics)
+	}
+	h := a.handler()
+	for path, want := range map[string]int{
+		"GET /metrics": http.StatusOK, "GET /healthz": http.StatusOK,
+		"GET /": http.StatusNotFound, "GET /debug/pprof/": http.StatusNotFound, "GET /debug/pprof/heap": http.StatusNotFound, "GET /debug/vars": http.StatusNotFound,
+		"GET /v1/pause": http.StatusNotFound, "POST /v1/pause": http.StatusNotFound, "POST /metrics": http.StatusMethodNotAllowed,
+	} {
+		method, at, _ := strings.Cut(path, " ")
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, httptest.NewRequest(method, at, http.NoBody))
+		if got.Code != want {
+			t.Errorf("%s: %d, want %d", path, got.Code, want)
+		}
+		if at == "/metrics" && want == http.StatusOK && !strings.Contains(got.Body.String(), `sitedrift_credential_ok{kind="3lo",tenant="acme"} 1`) {
+			t.Errorf("metrics:\n%s", got.Body)
+		}
+	}
+}
+
+// TestEveryChangeIsRecorded: an operation either is known to change nothing, or
+// says what goes into the audit trail.
+func TestEveryChangeIsRecorded(t *testing.T) {
+	reads := []string{"check", "tenants", "audit", "query"}
+	for _, o := range operations() {
+		if recorded := o.actions != nil; recorded == slices.Contains(reads, o.name) {
+			t.Errorf("%s: recorded is %v", o.name, recorded)
+		}
+	}
+}
+
+// TestFailuresAreRecorded: what was tried and failed is in the trail, what was a
+// mistake of the caller is not, and who did it is there.
+func TestFailuresAreRecorded(t *testing.T) {
+	a, _, _ := connectedApp(t)
+	before, err := a.store.Actions(t.Context(), "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := func(err error) operation {
+		return changes("pause", needs{}, func(context.Context, *app, pauseParams, func(any)) (struct{}, error) { return struct{}{}, err }, pauseActions)
+	}
+	for _, failure := range []error{errors.New("the disk is full"), usage("no such tenant")} {
+		if _, err := failing(failure).perform(t.Context(), a, "alice (uid 7)", json.RawMessage(`{"id": "acme", "paused": true}`), nil); !errors.Is(err, failure) {
+			t.Errorf("%v, want %v", err, failure)
+		}
+	}
+	after, err := a.store.Actions(t.Context(), "", 100)
+	if err != nil || len(after) != len(before)+1 {
+		t.Fatalf("%d entries before, %d after, %v", len(before), len(after), err)
+	}
+	if e := after[len(before)]; e.Actor != "alice (uid 7)" || e.Name != "tenants pause" || e.Tenant != "acme" || e.Failure != "the disk is full" || e.At.IsZero() {
+		t.Errorf("%+v", e)
+	}
+}
