@@ -1,8 +1,8 @@
 -- Users and rights on a ClickHouse server (25.12 or newer) for warehouse.mode: clickhouse.
 -- Run it once as an administrator, with passwords of your own. Add ON CLUSTER '...' on a cluster.
 --
--- sitedrift itself writes the roles and row policies that keep tenants apart, which is why its
--- user may create them; without those rights it says so and serves no tenant readers.
+-- Readers of one tenant: `sitedrift schema readers --tenant T` prints their statements, to be run after these.
+-- `sitedrift migrate` looks whether they are still whole.
 
 CREATE DATABASE IF NOT EXISTS sitedrift;
 
@@ -17,18 +17,18 @@ GRANT SELECT ON system.tables TO sitedrift_daemon;
 GRANT SELECT ON system.parts TO sitedrift_daemon;
 GRANT SELECT ON system.mutations TO sitedrift_daemon;
 GRANT SELECT ON system.clusters TO sitedrift_daemon;
--- It writes roles and default-deny row policies for tenants' readers, and grants only what it holds itself.
-GRANT CREATE ROLE, ALTER ROLE, DROP ROLE, ROLE ADMIN ON *.* TO sitedrift_daemon;
-GRANT CREATE ROW POLICY, ALTER ROW POLICY, DROP ROW POLICY, SHOW ROW POLICIES ON sitedrift.* TO sitedrift_daemon;
-GRANT SELECT, SHOW ON sitedrift.* TO sitedrift_daemon WITH GRANT OPTION;
+-- It looks whether the row policies and views of tenants' readers are whole, and changes none of them.
+GRANT SHOW ROW POLICIES ON *.* TO sitedrift_daemon;
+GRANT SHOW ON sitedrift_tenant_*.* TO sitedrift_daemon;
+GRANT SELECT ON system.databases TO sitedrift_daemon;
 GRANT SELECT ON system.row_policies TO sitedrift_daemon;
-GRANT SELECT ON system.roles TO sitedrift_daemon;
 
 CREATE USER IF NOT EXISTS sitedrift IDENTIFIED WITH sha256_password BY 'change me' HOST ANY
     DEFAULT ROLE sitedrift_daemon SETTINGS async_insert = 0;
 GRANT sitedrift_daemon TO sitedrift;
 
--- The vendor's own analysts: every tenant, reading only. Tenants' readers get roles from sitedrift.
+-- The vendor's own analysts: every tenant, reading only. Row policies of readers leave this role and the daemon's alone;
+-- whoever else is to see rows, such as an administrator, is granted it.
 -- On a cluster add to the settings: select_sequential_consistency = 1.
 -- Grafana's data source sets a time limit of its own with each question, which readonly would refuse.
 CREATE ROLE IF NOT EXISTS sitedrift_analyst

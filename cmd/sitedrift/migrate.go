@@ -25,6 +25,7 @@ type migrated struct {
 	Done    bool              `json:"done"` // nothing is left to do
 	Steps   []stepShown       `json:"steps"`
 	Refused []differenceShown `json:"refused"`
+	Readers []string          `json:"readers,omitempty"` // what the server lacks to keep tenants' readers apart
 }
 
 func opMigrate(ctx context.Context, a *app, p migrateParams, _ func(any)) (migrated, error) {
@@ -33,6 +34,7 @@ func opMigrate(ctx context.Context, a *app, p migrateParams, _ func(any)) (migra
 		return migrated{}, err
 	}
 	res := migrated{Done: len(plan.Steps)+len(plan.Refused) == 0, Steps: each(plan.Steps, showStep), Refused: each(plan.Refused, showDifference)}
+	res.Readers = a.readerGaps(ctx)
 	if p.DryRun {
 		return res, nil
 	}
@@ -57,6 +59,9 @@ func (c *migrateCmd) Run(e *env) error {
 		}
 		for _, d := range res.Refused {
 			fmt.Fprintf(e.out, "refused: %s: %s\n  %s\n", d.Object, d.What, d.Do)
+		}
+		for _, gap := range res.Readers {
+			fmt.Fprintln(e.out, gap)
 		}
 		switch n := len(res.Steps); {
 		case n+len(res.Refused) == 0:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/sitedrift/sitedrift/config"
@@ -31,4 +32,17 @@ func resolveReaders(list []config.Reader) ([]front.Reader, error) {
 		names[readers[i].Token] = r.Name
 	}
 	return readers, nil
+}
+
+// readerGaps tells what a server lacks to keep tenants' readers apart. The
+// embedded engine has no users: its port keeps them apart by itself.
+func (a *app) readerGaps(ctx context.Context) []string {
+	if a.cfg.Warehouse.Mode != config.ModeClickHouse {
+		return []string{}
+	}
+	gaps, err := a.warehouse.ReaderGaps(ctx)
+	if err != nil {
+		return []string{err.Error()} // what cannot be seen is a gap
+	}
+	return append([]string{}, gaps...)
 }

@@ -12,15 +12,20 @@ import (
 )
 
 type schemaCmd struct {
-	Show schemaShowCmd `cmd:"" default:"1" help:"List the datasets; with --json all that is declared of them."`
-	DDL  schemaDDLCmd  `cmd:"" name:"ddl" help:"Print the statements that make the tables and views."`
-	Docs schemaDocsCmd `cmd:"" help:"Print the data dictionary as Markdown."`
+	Show    schemaShowCmd    `cmd:"" default:"1" help:"List the datasets; with --json all that is declared of them."`
+	DDL     schemaDDLCmd     `cmd:"" name:"ddl" help:"Print the statements that make the tables and views."`
+	Readers schemaReadersCmd `cmd:"" help:"Print the statements that let readers of one tenant in on a ClickHouse server."`
+	Docs    schemaDocsCmd    `cmd:"" help:"Print the data dictionary as Markdown."`
 }
 
 type (
 	schemaShowCmd struct{}
 	schemaDDLCmd  struct {
 		Cluster string `placeholder:"NAME" help:"Of Replicated tables, on every replica of this ClickHouse cluster (as warehouse.cluster)."`
+	}
+	schemaReadersCmd struct {
+		Tenant  string `required:"" placeholder:"T" help:"Whose rows they see."`
+		Cluster string `placeholder:"NAME" help:"On every replica of this ClickHouse cluster (as warehouse.cluster)."`
 	}
 	schemaDocsCmd struct{}
 )
@@ -42,6 +47,15 @@ func (schemaShowCmd) Run(e *env) error {
 
 func (c *schemaDDLCmd) Run(e *env) error {
 	_, err := io.WriteString(e.out, strings.Join(clickhouse.DDL(tables(), c.Cluster), ";\n\n")+";\n")
+	return err
+}
+
+func (c *schemaReadersCmd) Run(e *env) error {
+	statements, err := clickhouse.ReaderGrants(tables(), c.Cluster, c.Tenant)
+	if err != nil {
+		return usage("--tenant: %w", err)
+	}
+	_, err = io.WriteString(e.out, strings.Join(statements, ";\n")+";\n")
 	return err
 }
 

@@ -113,6 +113,9 @@ func (a *app) serve(ctx context.Context) error {
 			return nil
 		}, func(error) { _ = srv.Close() })
 	}
+	for _, gap := range a.readerGaps(ctx) {
+		a.log.Warn("tenants' readers", zap.String("gap", gap))
+	}
 	a.log.Info("serving", zap.String("version", version()), zap.String("data_dir", a.cfg.DataDir), zap.Int("pid", os.Getpid()),
 		zap.String("metrics", a.cfg.Server.Metrics), zap.String("control_socket", a.cfg.Server.ControlSocket), zap.String("sql", a.sqlAddress()))
 	return g.Run()

@@ -147,6 +147,7 @@ const (
 	codeUnknownTable    = 60
 	codeUnknownDatabase = 81
 	codeUnknownSetting  = 115
+	codeAccessDenied    = 497
 	// Another insert into the table waits for its quorum, or the last one did not get it.
 	codeUnsatisfiedQuorum = 286
 )

@@ -47,7 +47,9 @@ func (v view) create(l layout) string {
 		}
 		fmt.Fprintf(&b, "    %s %s COMMENT %s%s\n", name(c.name), c.typ, text(c.doc), comma)
 	}
-	fmt.Fprintf(&b, ") AS\n%s\nCOMMENT %s", v.query(l), text(v.doc))
+	// With the rights of whoever asks, whatever the server's default: the row
+	// policies of readers are on the tables (Invariant 7).
+	fmt.Fprintf(&b, ") SQL SECURITY INVOKER AS\n%s\nCOMMENT %s", v.query(l), text(v.doc))
 	return b.String()
 }
 

@@ -54,7 +54,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`audit_events`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `day`,

@@ -36,7 +36,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`classification_levels`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     argMax(v.`level_id`, v.seq) AS `level_id`,
@@ -69,7 +69,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`classification_levels_at`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     argMax(v.`level_id`, v.seq) AS `level_id`,
@@ -105,7 +105,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`classification_levels_history`
     `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
     `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
     `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`level_id` AS `level_id`,

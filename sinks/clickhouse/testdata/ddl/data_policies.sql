@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`data_policies`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     argMax(v.`space_id`, v.seq) AS `space_id`,
@@ -53,7 +53,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`data_policies_at`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     argMax(v.`space_id`, v.seq) AS `space_id`,
@@ -81,7 +81,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`data_policies_history`
     `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
     `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
     `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`space_id` AS `space_id`,

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`external_collaborators_versions`
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.' CODEC(ZSTD(1)),
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
     `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.' CODEC(ZSTD(1)),
-    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere". Where it was known before, the row stays as it was.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version; the same for all rows of a run.',
     `run_id` UUID COMMENT 'Run that wrote the version.'
@@ -30,11 +30,11 @@ CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators`
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
     `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.',
-    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere". Where it was known before, the row stays as it was.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     argMax(v.`account_id`, v.seq) AS `account_id`,
@@ -61,11 +61,11 @@ CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators_at`
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
     `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.',
-    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere". Where it was known before, the row stays as it was.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     argMax(v.`account_id`, v.seq) AS `account_id`,
@@ -92,14 +92,14 @@ CREATE OR REPLACE VIEW `sitedrift`.`external_collaborators_history`
     `email` Nullable(String) COMMENT 'E-mail address; null when their privacy settings hide it.',
     `account_status` LowCardinality(String) COMMENT 'active, inactive, closed or unknown; empty when the source does not tell.',
     `space_ids` Array(String) COMMENT 'Spaces that they were let into; see spaces_known.',
-    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere".',
+    `spaces_known` Bool COMMENT 'Whether space_ids is known: an empty list that is not known is no "nowhere". Where it was known before, the row stays as it was.',
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.',
     `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
     `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
     `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`account_id` AS `account_id`,

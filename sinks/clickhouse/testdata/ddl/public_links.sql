@@ -39,7 +39,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`public_links`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `space_id`,
@@ -76,7 +76,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`public_links_at`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `space_id`,
@@ -116,7 +116,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`public_links_history`
     `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
     `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
     `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `space_id`,

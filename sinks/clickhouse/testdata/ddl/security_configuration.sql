@@ -35,7 +35,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`security_configuration`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `source`,
@@ -68,7 +68,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`security_configuration_at`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `source`,
@@ -104,7 +104,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`security_configuration_history`
     `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
     `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
     `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `source`,

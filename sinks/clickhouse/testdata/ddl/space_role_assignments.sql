@@ -33,7 +33,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`space_role_assignments`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `space_id`,
@@ -64,7 +64,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`space_role_assignments_at`
     `first_seen_at` DateTime64(3, 'UTC') COMMENT 'When the entity was seen first.',
     `observed_at` DateTime64(3, 'UTC') COMMENT 'End of the reading that saw this version.',
     `run_id` UUID COMMENT 'Run that wrote this version.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `space_id`,
@@ -98,7 +98,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`space_role_assignments_history`
     `valid_from` DateTime64(3, 'UTC') COMMENT 'From when on the entity looked like this, or was gone.',
     `valid_to` Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when; null: until now.',
     `change` LowCardinality(String) COMMENT 'baseline, added, changed, removed or out_of_view.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`partition_id` AS `space_id`,
@@ -132,7 +132,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`space_role_assignments_named`
     `run_id` UUID COMMENT 'Run that wrote this version.',
     `space_name` Nullable(String) COMMENT 'Name of the space then; null when it was not seen.',
     `principal_name` Nullable(String) COMMENT 'Name of the person or group then; null when it was not seen, or is hidden.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`space_id` AS `space_id`,
@@ -229,7 +229,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`space_role_assignments_named_at`
     `run_id` UUID COMMENT 'Run that wrote this version.',
     `space_name` Nullable(String) COMMENT 'Name of the space then; null when it was not seen.',
     `principal_name` Nullable(String) COMMENT 'Name of the person or group then; null when it was not seen, or is hidden.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`space_id` AS `space_id`,

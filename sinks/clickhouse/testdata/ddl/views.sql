@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`changes`
     `run_id` UUID COMMENT 'Run that found it.',
     `epoch` UInt32 COMMENT 'Epoch of the dataset.',
     `seq` UInt64 COMMENT 'Attempt number of the run.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`event_id` AS `event_id`,
     v.`tenant_id` AS `tenant_id`,
@@ -51,7 +51,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`coverage`
     `observed_at` DateTime64(3, 'UTC') COMMENT 'When the state was seen first.',
     `run_id` UUID COMMENT 'Run that saw it.',
     `seq` UInt64 COMMENT 'Attempt number of the run.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`dataset` AS `dataset`,
@@ -81,7 +81,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`coverage_history`
     `observed_at` DateTime64(3, 'UTC') COMMENT 'When the state was seen first.',
     `run_id` UUID COMMENT 'Run that saw it.',
     `seq` UInt64 COMMENT 'Attempt number of the run.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`tenant_id` AS `tenant_id`,
     v.`dataset` AS `dataset`,
@@ -124,7 +124,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`runs`
     `vanished` Int64 COMMENT 'Entities that are out of view.',
     `incomplete` Int64 COMMENT 'Partitions that could not be read completely.',
     `error` String COMMENT 'Why the run failed or is incomplete.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.`run_id` AS `run_id`,
     v.`tenant_id` AS `tenant_id`,
@@ -173,7 +173,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`tiles`
     `stale` Bool COMMENT 'No complete read within twice the cadence and ten minutes, though the schedule is on.',
     `paused` Bool COMMENT 'The tenant\'s schedule is paused.',
     `observed_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the reading that the rows are of.'
-) AS
+) SQL SECURITY INVOKER AS
 SELECT
     v.tenant_id AS `tenant_id`,
     v.dataset AS `dataset`,
