@@ -68,6 +68,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	org := srv.AddOrganization(confluencetest.OrganizationSettings{Name: "Simulated", Sites: siteNames(srv), Events: 60})
 	secrets := map[string]any{
 		"Token": srv.AddToken(confluencetest.APIToken{}), "Organization": org, "Key": org.AddAdminKey(confluencetest.AdminScopes(), time.Time{}).Key,
+		"Service": srv.AddApp(confluencetest.App{Name: "sitedrift service account", ServiceAccount: true, Scopes: confluencetest.AllScopes()}),
 	}
 	newPanel(srv, app).serve()
 	if err := srv.StartOn(o.Listen); err != nil {
@@ -152,6 +153,7 @@ tenants:
 {{- end}}
 {{- with .Secrets}}
 # An administrator's API token for the sites' own hosts: {{.Token.Email}} {{.Token.Token}}
+# A service account for all sites: client id {{.Service.ClientID}}, secret {{.Service.ClientSecret}}
 # Organization {{.Organization.ID}} owns all sites; its key: {{.Key}}
 {{- end}}
 {{- range .Centers}}

@@ -38,13 +38,13 @@ func TestPlay(t *testing.T) {
 		t.Fatalf("the printed configuration is incomplete:\n%s", &printed)
 	}
 	base := found[1]
-	token := regexp.MustCompile(`# An administrator's API token for the sites' own hosts: (\S+) (ATATT\w+)\n# Organization (\S+) owns all sites; its key: (ATCTT\S+)\n`).FindStringSubmatch(printed.String())
+	token := regexp.MustCompile(`# An administrator's API token for the sites' own hosts: (\S+) (ATATT\w+)\n# A service account for all sites: client id (\w+), secret (\S+)\n# Organization (\S+) owns all sites; its key: (ATCTT\S+)\n`).FindStringSubmatch(printed.String())
 	if token == nil {
-		t.Fatalf("the API token and the organization's key are not told of:\n%s", &printed)
+		t.Fatalf("the API token, the service account and the organization's key are not told of:\n%s", &printed)
 	}
 	for path, auth := range map[string]func(*http.Request){
 		"/site/acme/wiki/rest/license/1.0/license/userCount": func(r *http.Request) { r.SetBasicAuth(token[1], token[2]) },
-		"/api/admin/v1/orgs/" + token[3]:                     func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token[4]) },
+		"/api/admin/v1/orgs/" + token[5]:                     func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token[6]) },
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
 		if err != nil {
@@ -58,6 +58,13 @@ func TestPlay(t *testing.T) {
 		if resp.Body.Close(); resp.StatusCode != http.StatusOK {
 			t.Errorf("%s answers %d to what was printed", path, resp.StatusCode)
 		}
+	}
+	granted, err := http.PostForm(base+"/auth/oauth/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {token[3]}, "client_secret": {token[4]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if granted.Body.Close(); granted.StatusCode != http.StatusOK {
+		t.Errorf("the service account gets no token: status %d", granted.StatusCode)
 	}
 	center := regexp.MustCompile(`# Data Center site intra2: (http\S+/dc/intra2/confluence)\n#   personal access token: (\w+)\n#   OAuth 2\.0: client id \w+, secret \w+\n`).FindStringSubmatch(printed.String())
 	if center == nil {
