@@ -130,7 +130,7 @@ func (d *reading) look(ctx context.Context, p string, left *atomic.Int64) *glanc
 		g.err, g.doubt = errGlanceTooLong, true
 		return g
 	}
-	g.err = d.run.source.Read(d.run.readCtx, d.table, p, func(page Page) error {
+	g.err = d.ask(p, func(page Page) error {
 		for _, rows := range []schemas.Rows{page.Unknown, page.Partly} {
 			if rows != nil && rows.Len() > 0 {
 				g.doubt = true
@@ -166,7 +166,7 @@ func (d *reading) pages(p string, yield func(Page) error) error {
 	delete(d.glanced, p)
 	d.mu.Unlock()
 	if g == nil || errors.Is(g.err, errGlanceTooLong) {
-		return d.run.source.Read(d.run.readCtx, d.table, p, yield)
+		return d.ask(p, yield)
 	}
 	for _, page := range g.pages {
 		if err := yield(page); err != nil {

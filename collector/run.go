@@ -33,6 +33,7 @@ type Runner struct {
 	Record func(ctx context.Context, r schemas.Run) error
 
 	Brake       func(tenant string) Brake
+	Bounds      func(tenant string) Bounds
 	Concurrency int           // partitions of one run read at once
 	Timeout     time.Duration // of reading; what is not read by then counts as failed
 	RangeKeys   uint64        // baseline versions that a run holds at once
@@ -69,6 +70,7 @@ type run struct {
 	glances    bool       // small datasets may be recognized by their digest
 	readCtx    context.Context
 	started    time.Time
+	bounds     Bounds
 	budget     *spoolBudget
 	coverage   []schemas.Coverage // as of the begin
 	readings   map[string]*reading
@@ -93,8 +95,9 @@ func (r *Runner) Run(ctx context.Context, req Request) (schemas.Run, error) {
 	if err != nil {
 		return schemas.Run{}, fmt.Errorf("make a run id: %w", err)
 	}
-	x := &run{Runner: r, tenant: req.Tenant, request: req, tables: tables, started: r.Now().UTC(), readings: map[string]*reading{}, budget: &spoolBudget{}}
-	x.budget.left.Store(r.SpoolMemory)
+	x := &run{Runner: r, tenant: req.Tenant, request: req, tables: tables, started: r.Now().UTC(), readings: map[string]*reading{}, bounds: r.Bounds(req.Tenant.ID), budget: &spoolBudget{}}
+	x.budget.memory.Store(r.SpoolMemory)
+	x.budget.disk.Store(x.bounds.SpoolBytes)
 	if x.attempt, err = r.Ledger.Begin(ctx, Begin{
 		Tenant: req.Tenant.ID, Group: req.Group, Datasets: names(tables), RunID: id, Owner: req.Owner, Trigger: req.Trigger, StartedAt: x.started,
 	}); err != nil {

@@ -15,8 +15,8 @@ import (
 // blockRows is how many rows a worker gathers before it hands a block over.
 const blockRows = 8192
 
-// spoolBudget is the memory that the spools of one run may take together.
-type spoolBudget struct{ left atomic.Int64 }
+// spoolBudget is what the spools of one run may still take together, in bytes.
+type spoolBudget struct{ memory, disk atomic.Int64 }
 
 // spool keeps the delta of one table until the run knows how it ends. The
 // first blocks stay in memory; once the run's budget is used up the rest goes
@@ -54,6 +54,9 @@ func (s *spool) add(b *schemas.Block) (reuse *schemas.Block, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool rows of %s: %w", s.table.Name, err)
 	}
+	if s.budget.disk.Add(-int64(8+len(data))) < 0 { // Invariant 7: one site does not fill the disk of all
+		return nil, fmt.Errorf("the changes of this run fill more disk than limits.spool_bytes allows, at %s: nothing of it is published; if the site is honest and that large, raise limits.spool_bytes", s.table.Name)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	frame := binary.BigEndian.AppendUint64(make([]byte, 0, 8), uint64(len(data)))
@@ -76,12 +79,12 @@ func (s *spool) hold(b *schemas.Block) (held bool, err error) {
 		return false, nil
 	}
 	size := int64(b.Size())
-	if s.budget.left.Add(-size) >= 0 {
+	if s.budget.memory.Add(-size) >= 0 {
 		s.taken += size
 		s.held = append(s.held, b)
 		return true, nil
 	}
-	s.budget.left.Add(size)
+	s.budget.memory.Add(size)
 	if s.file, err = unnamedFile(s.dir); err != nil {
 		return false, fmt.Errorf("spool rows of %s: %w", s.table.Name, err)
 	}
@@ -145,7 +148,7 @@ func (s *spool) read(at int64) (*schemas.Block, int64, error) {
 func (s *spool) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.budget.left.Add(s.taken)
+	s.budget.memory.Add(s.taken)
 	s.rows, s.held, s.taken, s.size = 0, nil, 0, 0
 	if s.file != nil {
 		_ = s.file.Close() // it has no name: nothing can be lost

@@ -156,8 +156,11 @@ func newBareWorld(t *testing.T, tables []*schemas.Dataset) *world {
 	}
 	w.runner = &collector.Runner{
 		Tables: tables, Ledger: w.store, Warehouse: w.warehouse,
-		Record:      func(ctx context.Context, r schemas.Run) error { return w.warehouse.Runs(ctx, []schemas.Run{r}) },
-		Brake:       func(string) collector.Brake { return collector.DefaultBrake },
+		Record: func(ctx context.Context, r schemas.Run) error { return w.warehouse.Runs(ctx, []schemas.Run{r}) },
+		Brake:  func(string) collector.Brake { return collector.DefaultBrake },
+		Bounds: func(string) collector.Bounds {
+			return collector.Bounds{PartitionRows: 1e6, RunBytes: 1e9, SpoolBytes: 1e9}
+		},
 		Concurrency: 3, Timeout: time.Hour, RangeKeys: 200, SpoolDir: t.TempDir(), SpoolMemory: 1 << 20, Glances: &collector.Glances{}, Suspects: &collector.Suspects{},
 		Now: w.clock.now, Log: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -121,6 +122,9 @@ type TenantLimits struct {
 	RequestsPerSecond float64
 	RemovalShare      float64
 	RemovalRows       int
+	PartitionRows     int
+	RunBytes          Bytes
+	SpoolBytes        Bytes
 }
 
 // Limits bound what runs may use and what they may publish unasked.
@@ -132,6 +136,9 @@ type Limits struct {
 	RemovalShare      float64 // Invariant 8: more than this share of a dataset ...
 	RemovalRows       int     // ... and at least this many rows are held back
 	RunTimeout        time.Duration
+	PartitionRows     int   // rows of one partition of a dataset
+	RunBytes          Bytes // answers that a run reads
+	SpoolBytes        Bytes // changes that a run keeps in the data directory until they are published
 }
 
 // Retention says for how many days history is kept; 0 keeps it for ever.
@@ -198,6 +205,9 @@ func Default() *Config {
 			RemovalShare:      0.3,
 			RemovalRows:       20,
 			RunTimeout:        2 * time.Hour,
+			PartitionRows:     2_000_000,
+			RunBytes:          64 * GiB,
+			SpoolBytes:        16 * GiB,
 		},
 		Server: Server{Metrics: "127.0.0.1:9464"},
 		Log:    Log{Level: "info", Format: "json"},
@@ -239,5 +249,8 @@ func (c *Config) LimitsFor(t Tenant) Limits {
 	if t.Limits.RemovalRows > 0 {
 		l.RemovalRows = t.Limits.RemovalRows
 	}
+	l.PartitionRows = cmp.Or(t.Limits.PartitionRows, l.PartitionRows)
+	l.RunBytes = cmp.Or(t.Limits.RunBytes, l.RunBytes)
+	l.SpoolBytes = cmp.Or(t.Limits.SpoolBytes, l.SpoolBytes)
 	return l
 }

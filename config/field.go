@@ -202,7 +202,7 @@ func duration(key string, p *time.Duration, lo, hi time.Duration, doc string) fi
 
 func size(key string, p *Bytes, lo, hi Bytes, doc string) field {
 	return field{
-		key: key, doc: docs(doc), value: p.String(), want: "a size such as 2GiB",
+		key: key, doc: docs(doc), value: strings.TrimPrefix(p.String(), "0B"), want: "a size such as 2GiB",
 		scalar: func(_ *loader, v string) *fault {
 			hint := fmt.Sprintf("write a size with its unit from %s to %s, such as 512MiB or 2GiB", lo, hi)
 			b, ok := parseBytes(v)

@@ -125,6 +125,9 @@ func tenant(c *Config, i int) []field {
 			number("requests_per_second", &t.Limits.RequestsPerSecond, 0.01, 100_000, "").example("5"),
 			number("removal_share", &t.Limits.RemovalShare, 0.001, 1, "").example("0.5"),
 			integer("removal_rows", &t.Limits.RemovalRows, 1, 1_000_000_000, "").example("100"),
+			integer("partition_rows", &t.Limits.PartitionRows, 1, 1_000_000_000, "").example("5000000"),
+			size("run_bytes", &t.Limits.RunBytes, MiB, 16*TiB, "").example("128GiB"),
+			size("spool_bytes", &t.Limits.SpoolBytes, MiB, 16*TiB, "").example("32GiB"),
 		),
 		section("network", "What this tenant's requests may reach, too: the private network of its Data Center.",
 			networks("allow", &t.Network.Allow, "Beside network.allow above.").example("10.20.30.0/24"),
@@ -175,5 +178,9 @@ func limits(l *Limits) []field {
 			"A run that would remove more than this share of a dataset is held for a second look ..."),
 		integer("removal_rows", &l.RemovalRows, 1, 1_000_000_000, "... if that is at least this many rows."),
 		duration("run_timeout", &l.RunTimeout, time.Minute, 24*time.Hour, "A run is ended after this time."),
+		integer("partition_rows", &l.PartitionRows, 1, 1_000_000_000,
+			"A space, a group or a whole dataset with more rows than this is not read to its end: no real site is that large."),
+		size("run_bytes", &l.RunBytes, MiB, 16*TiB, "The same for the answers that a run reads."),
+		size("spool_bytes", &l.SpoolBytes, MiB, 16*TiB, "Changes that a run may keep in data_dir until they are published. With more it fails."),
 	}
 }

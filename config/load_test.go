@@ -139,7 +139,7 @@ func TestGood(t *testing.T) {
 				ID: "acme", Name: "Acme: the company", Site: "https://acme.atlassian.net", Deployment: schemas.Cloud,
 				CloudID:   "3f2b9c1e-7d44-4a53-9d1c-0a6f5f1c2b7e",
 				Schedules: map[string]string{"posture": "17 */6 * * *", "audit": Off},
-				Limits:    TenantLimits{RequestsPerSecond: 2.5, RemovalShare: 1},
+				Limits:    TenantLimits{RequestsPerSecond: 2.5, RemovalShare: 1, SpoolBytes: 32 * GiB},
 			},
 			{
 				ID: "lab", Name: "lab", Site: "https://confluence.example.com/docs", Deployment: schemas.Cloud, Paused: true,
@@ -151,6 +151,7 @@ func TestGood(t *testing.T) {
 		Limits: Limits{
 			Concurrency: 8, TenantConcurrency: 4, RequestsPerSecond: 10,
 			RemovalShare: 0.3, RemovalRows: 20, RunTimeout: 30 * time.Minute,
+			PartitionRows: 2_000_000, RunBytes: GiB, SpoolBytes: 16 * GiB,
 		},
 		Retention: Retention{HistoryDays: 400, ChangesDays: 1100, RunsDays: 90, AuditDays: 31},
 		Server:    Server{Metrics: Off, ControlSocket: "/run/sitedrift/control.sock"},
@@ -174,7 +175,7 @@ func TestGood(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"posture": "17 */6 * * *", "inventory": "@daily"}, schedules); diff != "" {
 		t.Errorf("schedules of acme (-want +got):\n%s", diff)
 	}
-	if l := got.LimitsFor(acme); l.RequestsPerSecond != 2.5 || l.RemovalShare != 1 || l.RemovalRows != 20 {
+	if l := got.LimitsFor(acme); l.RequestsPerSecond != 2.5 || l.RemovalShare != 1 || l.RemovalRows != 20 || l.RunBytes != GiB || l.SpoolBytes != 32*GiB {
 		t.Errorf("limits of acme = %+v", l)
 	}
 	if _, ok := got.Tenant("nobody"); ok {

@@ -13,6 +13,8 @@ import (
 
 const exampleFile = "../deployments/sitedrift.example.yml"
 
+//go:generate go test -count=1 -run ^TestReferenceIsTheExampleFile$ -update .
+
 func TestReferenceIsTheExampleFile(t *testing.T) {
 	got := Reference()
 	if *update {

@@ -315,7 +315,7 @@ func (a *app) join() {
 	l := a.cfg.Limits
 	a.runner = &collector.Runner{
 		Tables: tables(), Ledger: a.store, Warehouse: a.warehouse, Sinks: a.sinks, Open: a.source, Record: a.recorder.Record,
-		Brake: a.brake, Concurrency: l.TenantConcurrency, Timeout: l.RunTimeout, RangeKeys: 50_000, Glances: &collector.Glances{}, Suspects: &collector.Suspects{},
+		Brake: a.brake, Bounds: a.bounds, Concurrency: l.TenantConcurrency, Timeout: l.RunTimeout, RangeKeys: 50_000, Glances: &collector.Glances{}, Suspects: &collector.Suspects{},
 		SpoolDir: a.cfg.DataDir, SpoolMemory: 32 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
 	}
 	a.scheduler = &collector.Scheduler{
@@ -370,4 +370,9 @@ func (a *app) limits(tenant string) config.Limits {
 func (a *app) brake(tenant string) collector.Brake {
 	l := a.limits(tenant)
 	return collector.Brake{Share: l.RemovalShare, Rows: l.RemovalRows, Wait: collector.DefaultBrake.Wait}
+}
+
+func (a *app) bounds(tenant string) collector.Bounds {
+	l := a.limits(tenant)
+	return collector.Bounds{PartitionRows: int64(l.PartitionRows), RunBytes: int64(l.RunBytes), SpoolBytes: int64(l.SpoolBytes)}
 }
