@@ -118,8 +118,12 @@ func (rq *request) limits() []setting {
 		name  string
 		value int
 	}{
-		{"max_execution_time", seconds}, {"max_memory_usage", readerMemory}, {"max_threads", readerThreads},
-		{"max_result_rows", readerResultRows}, {"max_result_bytes", readerResultBytes}, {"max_temporary_data_on_disk_size_for_query", readerSpillBytes},
+		{"max_execution_time", seconds},
+		{"max_memory_usage", readerMemory},
+		{"max_threads", readerThreads},
+		{"max_result_rows", readerResultRows},
+		{"max_result_bytes", readerResultBytes},
+		{"max_temporary_data_on_disk_size_for_query", readerSpillBytes},
 	} {
 		list = append(list, setting{l.name, strconv.Itoa(l.value)})
 	}
@@ -203,7 +207,9 @@ func (s *Server) filters(c *catalog, tenant string) []setting {
 		{"additional_table_filters", "{" + strings.Join(list, ", ") + "}"},
 		// An optimized plan may evaluate a statement's own conditions before the filter, or beside it, and an
 		// error (a division by zero) or a value in its text would tell of rows that are hidden.
-		{"query_plan_enable_optimizations", "0"}, {"optimize_move_to_prewhere", "0"}, {"short_circuit_function_evaluation", "force_enable"},
+		{"query_plan_enable_optimizations", "0"},
+		{"optimize_move_to_prewhere", "0"},
+		{"short_circuit_function_evaluation", "force_enable"},
 	}
 }
 
