@@ -123,9 +123,9 @@ func (h *Heartbeat) Serve(ctx context.Context) {
 	// may hang, and a process that was frozen finds the timer run out.
 	silent := time.AfterFunc(SilentAfter, h.silence)
 	defer silent.Stop()
-	since := time.Now() // of the beats without a gap
+	since := time.Now() //nolint:forbidigo // of the beats without a gap; what counts is the time that passes for this process
 	for {
-		sent := time.Now()
+		sent := time.Now() //nolint:forbidigo // as above
 		if err := h.beat(ctx, sent.Sub(since) >= DeadAfter); err == nil {
 			silent.Reset(SilentAfter - time.Since(sent))
 			h.revive(ctx)
@@ -133,7 +133,7 @@ func (h *Heartbeat) Serve(ctx context.Context) {
 			h.Log.Warn("the heartbeat of this replica failed", zap.Error(err))
 		}
 		if !h.Beats() {
-			since = time.Now()
+			since = time.Now() //nolint:forbidigo // as above
 		}
 		wait(ctx, BeatEvery-time.Since(sent))
 		if ctx.Err() != nil {

@@ -200,7 +200,9 @@ func duration(key string, p *time.Duration, lo, hi time.Duration, doc string) fi
 	}
 }
 
-func size(key string, p *Bytes, lo, hi Bytes, doc string) field {
+// size is a field for a number of bytes, at least lo.
+func size(key string, p *Bytes, lo Bytes, doc string) field {
+	const hi = 16 * TiB
 	return field{
 		key: key, doc: docs(doc), value: strings.TrimPrefix(p.String(), "0B"), want: "a size such as 2GiB",
 		scalar: func(_ *loader, v string) *fault {

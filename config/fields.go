@@ -82,7 +82,7 @@ func warehouse(w *Warehouse) []field {
 		boolean("listen_read_only", &w.ListenReadOnly, "Refuse statements that write on that port."),
 		list("readers", "Mode embedded: who may ask the views on that port, each by a token and about one tenant. With readers, nobody may without a token.",
 			func(i int) []field { return reader(w, i) }),
-		size("max_memory", &w.MaxMemory, 256*MiB, 16*TiB,
+		size("max_memory", &w.MaxMemory, 256*MiB,
 			"Mode embedded: memory limit of the engine. A query beyond it fails; the engine lives on."),
 		path("library", &w.Library, "Mode embedded: path of libchdb.so.").
 			derived("the copy that `sitedrift engine install` fetched").example("/opt/sitedrift/libchdb.so"),
@@ -126,8 +126,8 @@ func tenant(c *Config, i int) []field {
 			number("removal_share", &t.Limits.RemovalShare, 0.001, 1, "").example("0.5"),
 			integer("removal_rows", &t.Limits.RemovalRows, 1, 1_000_000_000, "").example("100"),
 			integer("partition_rows", &t.Limits.PartitionRows, 1, 1_000_000_000, "").example("5000000"),
-			size("run_bytes", &t.Limits.RunBytes, MiB, 16*TiB, "").example("128GiB"),
-			size("spool_bytes", &t.Limits.SpoolBytes, MiB, 16*TiB, "").example("32GiB"),
+			size("run_bytes", &t.Limits.RunBytes, MiB, "").example("128GiB"),
+			size("spool_bytes", &t.Limits.SpoolBytes, MiB, "").example("32GiB"),
 		),
 		section("network", "What this tenant's requests may reach, too: the private network of its Data Center.",
 			networks("allow", &t.Network.Allow, "Beside network.allow above.").example("10.20.30.0/24"),
@@ -180,7 +180,7 @@ func limits(l *Limits) []field {
 		duration("run_timeout", &l.RunTimeout, time.Minute, 24*time.Hour, "A run is ended after this time."),
 		integer("partition_rows", &l.PartitionRows, 1, 1_000_000_000,
 			"A space, a group or a whole dataset with more rows than this is not read to its end: no real site is that large."),
-		size("run_bytes", &l.RunBytes, MiB, 16*TiB, "The same for the answers that a run reads."),
-		size("spool_bytes", &l.SpoolBytes, MiB, 16*TiB, "Changes that a run may keep in data_dir until they are published. With more it fails."),
+		size("run_bytes", &l.RunBytes, MiB, "The same for the answers that a run reads."),
+		size("spool_bytes", &l.SpoolBytes, MiB, "Changes that a run may keep in data_dir until they are published. With more it fails."),
 	}
 }

@@ -58,8 +58,10 @@ func (l *loader) check(c *Config) {
 		key  string
 		days int
 	}{
-		{"history_days", c.Retention.HistoryDays}, {"changes_days", c.Retention.ChangesDays},
-		{"runs_days", c.Retention.RunsDays}, {"audit_days", c.Retention.AuditDays},
+		{"history_days", c.Retention.HistoryDays},
+		{"changes_days", c.Retention.ChangesDays},
+		{"runs_days", c.Retention.RunsDays},
+		{"audit_days", c.Retention.AuditDays},
 	} {
 		if r.days > 0 && r.days < MinRetentionDays {
 			l.problem("retention."+r.key, fmt.Sprintf("is %d, and runs look back further than that", r.days), fmt.Sprintf("set %d or more, or 0 to keep all", MinRetentionDays))

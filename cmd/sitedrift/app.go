@@ -89,8 +89,10 @@ func tables() []*schemas.Dataset { return datasets.All() }
 // open joins the parts that are needed. Whatever it opened is closed again when
 // it fails.
 func open(ctx context.Context, cfg *config.Config, out outside, log *zap.Logger, n needs) (a *app, err error) {
-	a = &app{cfg: cfg, out: out, log: log, owner: ownerName(), metrics: newMetrics(), buried: make(chan struct{}, 1),
-		transport: httpx.NewTransport(cfg.Network.Allow...), limiters: map[string]*rate.Limiter{}, reaches: map[string]*http.Transport{}}
+	a = &app{
+		cfg: cfg, out: out, log: log, owner: ownerName(), metrics: newMetrics(), buried: make(chan struct{}, 1),
+		transport: httpx.NewTransport(cfg.Network.Allow...), limiters: map[string]*rate.Limiter{}, reaches: map[string]*http.Transport{},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))

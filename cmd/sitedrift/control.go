@@ -33,7 +33,7 @@ type message struct {
 // controlSocket listens for the command line. Only the daemon's own user can
 // reach it: the directory is 0700 and the socket 0600.
 func controlSocket(path string) (net.Listener, error) {
-	if other, err := net.Dial("unix", path); err == nil {
+	if other, err := (&net.Dialer{}).DialContext(context.Background(), "unix", path); err == nil {
 		_ = other.Close()
 		return nil, fmt.Errorf("another daemon answers on the control socket %s (server.control_socket): give each replica on one machine a data_dir of its own", path)
 	}

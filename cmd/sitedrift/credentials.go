@@ -61,15 +61,6 @@ func (a *app) move(ctx context.Context, before, after collector.Tenant) error {
 	return erase() // a consent to the old site may have ended in between
 }
 
-// credentialsOf shows the credentials of a tenant.
-func (a *app) credentialsOf(ctx context.Context, tenant string) ([]credInfo, error) {
-	stored, err := a.store.TenantCredentials(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	return each(stored, a.showCredential), nil
-}
-
 func (a *app) showCredential(c collector.Credential) credInfo {
 	info := credInfo{
 		Kind: c.Kind, State: string(c.State), Reason: c.StateReason, Account: c.AccountID, Scopes: some(c.Scopes), ConsentedAt: c.ConsentedAt,

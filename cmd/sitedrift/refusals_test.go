@@ -44,16 +44,31 @@ func TestRefusalIsNoted(t *testing.T) {
 		keep         oauth.Static
 		kill, revive func()
 	}{
-		{cloud, datasets.Spaces.Dataset, oauth.Static{Kind: schemas.CredentialAPIToken, Account: classic.Email, Secret: vault.NewSecret(classic.Token)},
-			func() { server.RemoveToken(classic) }, func() { server.AddToken(classic) }},
-		{cloud, datasets.Spaces.Dataset, oauth.Static{Kind: schemas.CredentialScopedToken, Account: scoped.Email, Secret: vault.NewSecret(scoped.Token), Scopes: sim.AllScopes()},
-			func() { server.RemoveToken(scoped) }, func() { server.AddToken(scoped) }},
-		{cloud, datasets.Spaces.Dataset, oauth.Static{Kind: schemas.CredentialServiceAccount, ClientID: account.ClientID, Secret: vault.NewSecret(account.ClientSecret), Scopes: sim.AllScopes()},
-			func() { server.AddApp(turned); server.ExpireAccessTokens(); clock.set(clock.now().Add(2 * time.Hour)) }, func() { server.AddApp(account) }},
-		{cloud, datasets.Subscriptions.Dataset, oauth.Static{Kind: schemas.CredentialAdminKey, Secret: vault.NewSecret(key), Scopes: sim.AdminScopes()},
-			func() { org.RemoveAdminKey(key) }, nil},
-		{center, datasets.Spaces.Dataset, oauth.Static{Kind: schemas.CredentialDCToken, Secret: vault.NewSecret(pat.Token)},
-			func() { dc.RevokePAT(pat.Token) }, func() { dc.AddPAT(pat) }},
+		{
+			cloud, datasets.Spaces.Dataset,
+			oauth.Static{Kind: schemas.CredentialAPIToken, Account: classic.Email, Secret: vault.NewSecret(classic.Token)},
+			func() { server.RemoveToken(classic) }, func() { server.AddToken(classic) },
+		},
+		{
+			cloud, datasets.Spaces.Dataset,
+			oauth.Static{Kind: schemas.CredentialScopedToken, Account: scoped.Email, Secret: vault.NewSecret(scoped.Token), Scopes: sim.AllScopes()},
+			func() { server.RemoveToken(scoped) }, func() { server.AddToken(scoped) },
+		},
+		{
+			cloud, datasets.Spaces.Dataset,
+			oauth.Static{Kind: schemas.CredentialServiceAccount, ClientID: account.ClientID, Secret: vault.NewSecret(account.ClientSecret), Scopes: sim.AllScopes()},
+			func() { server.AddApp(turned); server.ExpireAccessTokens(); clock.set(clock.now().Add(2 * time.Hour)) }, func() { server.AddApp(account) },
+		},
+		{
+			cloud, datasets.Subscriptions.Dataset,
+			oauth.Static{Kind: schemas.CredentialAdminKey, Secret: vault.NewSecret(key), Scopes: sim.AdminScopes()},
+			func() { org.RemoveAdminKey(key) }, nil,
+		},
+		{
+			center, datasets.Spaces.Dataset,
+			oauth.Static{Kind: schemas.CredentialDCToken, Secret: vault.NewSecret(pat.Token)},
+			func() { dc.RevokePAT(pat.Token) }, func() { dc.AddPAT(pat) },
+		},
 	} {
 		t.Run(test.keep.Kind, func(t *testing.T) {
 			test.keep.Tenant = test.tenant.ID

@@ -58,10 +58,10 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 	}()
 	ask := func(path string) (int, string) {
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-			resp, err := http.Get("http://" + address + path) //nolint:noctx // a test's own server
+			resp, err := http.Get("http://" + address + path)
 			if err == nil {
-				defer resp.Body.Close()
 				body, _ := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
 				return resp.StatusCode, string(body)
 			}
 			if time.Now().After(deadline) {

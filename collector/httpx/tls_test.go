@@ -9,14 +9,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
-	"io"
-	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // TestCertificates: a server that cannot show that it is the pinned host is told
@@ -45,7 +45,7 @@ func TestCertificates(t *testing.T) {
 				_, _ = w.Write([]byte(`{}`))
 			}))
 			server.TLS = &tls.Config{Certificates: []tls.Certificate{test.certificate}, MinVersion: tls.VersionTLS10, MaxVersion: test.newest}
-			server.Config.ErrorLog = log.New(io.Discard, "", 0) // it notes what clients refuse
+			server.Config.ErrorLog = zap.NewStdLog(zap.NewNop()) // it notes what clients refuse
 			server.StartTLS()
 			defer server.Close()
 			transport := NewTransport(loopback)

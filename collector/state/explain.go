@@ -14,7 +14,7 @@ import (
 // Codes of PostgreSQL that a person can do something about (PostgreSQL manual,
 // appendix A).
 const (
-	pgInvalidPassword  = "28P01" //nolint:gosec // a code
+	pgInvalidPassword  = "28P01"
 	pgInvalidUser      = "28000"
 	pgNoDatabase       = "3D000"
 	pgNoSchema         = "3F000"

@@ -99,11 +99,12 @@ func (w *Warehouse) PersonRows(ctx context.Context, list []*schemas.Dataset, ten
 	}
 	for _, d := range list {
 		about, mentions := p.names(d)
+		anywhere := []string{about}
 		for _, c := range mentions {
-			about += " OR " + p.in(c)
+			anywhere = append(anywhere, p.in(c))
 		}
 		event, mention := p.events(d)
-		if err := count(versionsName(d), "("+about+")"); err != nil {
+		if err := count(versionsName(d), "("+strings.Join(anywhere, " OR ")+")"); err != nil {
 			return nil, err
 		}
 		if err := count(changesName, "("+event+" OR "+mention+")"); err != nil {

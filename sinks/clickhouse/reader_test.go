@@ -56,7 +56,7 @@ func TestReaderGrants(t *testing.T) {
 			if strings.HasSuffix(s, "TO `sitedrift_reader_acme-1.eu`") && s != "GRANT"+on+" SELECT ON `sitedrift_tenant_acme-1.eu`.* TO `sitedrift_reader_acme-1.eu`" {
 				t.Errorf("a reader is granted more than its views: %s", s)
 			}
-			if view, ok := strings.CutPrefix(s, "CREATE OR REPLACE VIEW `sitedrift_tenant_acme-1.eu`.`"); ok && cluster == "" && (strings.HasPrefix(view, "spaces")) {
+			if view, ok := strings.CutPrefix(s, "CREATE OR REPLACE VIEW `sitedrift_tenant_acme-1.eu`.`"); ok && cluster == "" && strings.HasPrefix(view, "spaces") {
 				own, _, _ := strings.Cut(view, "`")
 				exec(t, w, "CREATE OR REPLACE VIEW sitedrift.`mine_"+strings.Replace(view, " DEFINER = `sitedrift_views_acme-1.eu` SQL SECURITY DEFINER", "", 1))
 				from := "mine_" + own

@@ -97,12 +97,12 @@ func (t kept) shown(l layout) string {
 	if t.ends {
 		op = ", v.op AS op"
 	}
-	key := ""
-	for _, c := range strings.Split(t.key, ", ") {
-		key += "v." + c + " AS " + c + ", "
+	var key strings.Builder
+	for c := range strings.SplitSeq(t.key, ", ") {
+		key.WriteString("v." + c + " AS " + c + ", ")
 	}
 	return fmt.Sprintf("SELECT %sv.seq AS seq, v.observed_at AS observed_at%s FROM (SELECT tenant_id, dataset, committed_seq, void FROM %s FINAL%s) AS h INNER JOIN (SELECT * FROM %s) AS v ON v.tenant_id = h.tenant_id%s WHERE %s",
-		key, op, l.object(headsName), where, l.object(t.table), t.on, decided)
+		key.String(), op, l.object(headsName), where, l.object(t.table), t.on, decided)
 }
 
 // deleteVersions deletes the rows that a SELECT of key and seq names. The

@@ -165,8 +165,10 @@ func testSuspectsAcross(t *testing.T, s *state.Store) {
 	addSchedule(t, s, "beta", "posture", noon)
 	jobs := slices.Concat(claim(t, s, "one", noon, 1), claim(t, s, "two", noon, 1))
 	alone := func(j collector.Job) bool { return must[bool](t)(s.RunAlone(ctx, j.Claim(), noon)) }
-	if !alone(jobs[0]) || !alone(jobs[0]) {
-		t.Fatal("the only suspect may not run")
+	for range 2 { // asking again changes nothing
+		if !alone(jobs[0]) {
+			t.Fatal("the only suspect may not run")
+		}
 	}
 	if alone(jobs[1]) {
 		t.Fatal("a second suspect may run beside it")
@@ -184,7 +186,7 @@ func testSuspectsAcross(t *testing.T, s *state.Store) {
 	}
 }
 
-// DatabaseClock: leases go by the clock of the database, whatever the clocks of
+// DatabaseClock checks that leases go by the clock of the database, whatever the clocks of
 // the replicas say.
 func DatabaseClock(t *testing.T, s *state.Store) {
 	ctx := t.Context()
