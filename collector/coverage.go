@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -20,7 +21,7 @@ func (d *reading) report(held bool) (rows []schemas.Coverage, events []schemas.C
 	for p := range d.left {
 		now[p] = &ReadError{State: schemas.CoverageGone, Evidence: "its entry left the complete list of " + d.table.Parent}
 	}
-	now[schemas.Whole] = d.state
+	now[schemas.Whole] = cmp.Or(d.state, d.beyond)
 	if held {
 		now = map[string]*ReadError{schemas.Whole: {State: schemas.CoverageHeld, Evidence: "too many rows would end at once", Unlock: "wait for the next run, or: sitedrift approve --tenant " + d.run.tenant.ID}}
 	}

@@ -48,7 +48,8 @@ type reading struct {
 	ended    map[string]string     // keys and names of entities that ended, if the dataset is a parent
 	quiet    map[string]counts     // partitions first read now, told as one baseline change each
 	held     bool                  // its removals must wait
-	state    *ReadError            // of the dataset as a whole; nil is complete
+	state    *ReadError            // of the dataset as a whole; nil: all was read that the credentials open
+	beyond   *ReadError            // what of it they do not open; nil: nothing
 	left     map[string]bool       // partitions whose parent left the listing
 }
 
@@ -80,7 +81,7 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 	switch {
 	case r.refused != nil:
 		d.state = r.refused
-		return d, nil
+		return d, d.loseSections(ctx)
 	case d.head.Version > table.Version:
 		d.state = &ReadError{State: schemas.CoverageFailed, Evidence: fmt.Sprintf("the stored rows were written by version %d of the dataset; this program knows version %d", d.head.Version, table.Version), Unlock: "upgrade every replica of sitedrift"}
 		return d, nil
@@ -89,7 +90,9 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 		return d, nil
 	}
 	if refusal, err := asRefusal(r.source.Reach(table)); err != nil || refusal != nil {
-		d.state = refusal
+		if d.state = refusal; err == nil {
+			err = d.loseSections(ctx)
+		}
 		return d, err
 	}
 	if table.Append {
@@ -111,6 +114,30 @@ func (r *run) readDataset(ctx context.Context, table *schemas.Dataset) (*reading
 	}
 	d.conclude()
 	return d, nil
+}
+
+// loseSections tells of sections that were read before why they are not now: of a
+// dataset that no credential opens any more, none can stay what it was. What fails
+// for now leaves them be.
+func (d *reading) loseSections(ctx context.Context) error {
+	if !d.state.State.OutOfReach() && d.state.State != schemas.CoverageForbidden {
+		return nil
+	}
+	for _, p := range d.table.Sections {
+		if _, known := d.prior[p]; !known {
+			continue
+		}
+		why := d.state
+		if d.run.refused == nil { // the source knows it of each, without a call
+			said, err := asRefusal(d.run.source.Read(ctx, d.table, p, func(Page) error { return nil }))
+			if err != nil {
+				return err
+			}
+			why = cmp.Or(said, why)
+		}
+		d.coverage[p] = why
+	}
+	return nil
 }
 
 // upgraded reports whether the stored rows were hashed by an older declaration.
@@ -342,7 +369,12 @@ func (d *reading) conclude() {
 		}
 	}
 	if worst != nil && worst.State.OutOfReach() && good > 0 {
-		bad = 0 // all was read that the credentials open; the other parts say so themselves
+		// All was read that the credentials open, and a run can do no more. Of the whole
+		// that is a part.
+		if len(d.table.Sections) > 0 {
+			d.beyond = &ReadError{State: schemas.CoveragePartial, Evidence: fmt.Sprintf("%d of %d partitions are out of reach; the first: %s", bad, len(d.coverage), worst.Evidence), Unlock: worst.Unlock}
+		}
+		bad = 0
 	}
 	listing := d.parent != nil && d.parent.state != nil
 	switch {

@@ -27,6 +27,7 @@ ORDER BY dataset, tenant_id`
 	// A dataset that is partial because partitions of it are is told by those.
 	sqlUnseen = `SELECT tenant_id, count() AS parts, arrayStringConcat(arraySort(groupArray(if(partition_id = '', dataset, concat(dataset, ' ', partition_id)))), ', ') AS what, state, evidence, unlock
 FROM sitedrift.coverage WHERE state NOT IN ('complete', 'gone', 'not_exposed', 'not_licensed') AND NOT (state = 'partial' AND evidence LIKE '% of % partitions %')
+AND (partition_id = '' OR (tenant_id, dataset) NOT IN (SELECT tenant_id, dataset FROM sitedrift.coverage WHERE partition_id = '' AND state NOT IN ('complete', 'partial')))
 GROUP BY tenant_id, state, evidence, unlock ORDER BY tenant_id, what`
 	// A kind opens a dataset if it opens a part of it. Where something is wrong with
 	// a dataset, that comes first.

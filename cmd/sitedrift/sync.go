@@ -210,7 +210,8 @@ func groupsOf(names []string) ([]string, error) {
 	return groups, nil
 }
 
-// incomplete is the present coverage of datasets, as far as it is not complete.
+// incomplete is the present coverage of datasets, as far as it is not complete. What
+// is in part only because some partitions are out of reach is told by those.
 func (a *app) incomplete(ctx context.Context, tenant string, names []string) ([]schemas.Coverage, error) {
 	heads, err := a.store.Heads(ctx, tenant)
 	if err != nil {
@@ -223,8 +224,18 @@ func (a *app) incomplete(ctx context.Context, tenant string, names []string) ([]
 		}
 	}
 	all, err := a.warehouse.Coverage(ctx, marks)
-	return slices.DeleteFunc(all, func(c schemas.Coverage) bool {
+	all = slices.DeleteFunc(all, func(c schemas.Coverage) bool {
 		return c.State == schemas.CoverageComplete || c.State == schemas.CoverageGone
+	})
+	beyond, within := map[string]bool{}, map[string]bool{} // datasets of which partitions are out of reach, or wanting otherwise
+	for _, c := range all {
+		if c.Partition != schemas.Whole {
+			beyond[c.Dataset] = beyond[c.Dataset] || c.State.OutOfReach()
+			within[c.Dataset] = within[c.Dataset] || !c.State.OutOfReach()
+		}
+	}
+	return slices.DeleteFunc(all, func(c schemas.Coverage) bool {
+		return c.State == schemas.CoveragePartial && c.Partition == schemas.Whole && beyond[c.Dataset] && !within[c.Dataset]
 	}), err
 }
 
