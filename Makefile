@@ -81,6 +81,10 @@ bench: deps ## Measure against the stated limits; ARGS=--json prints one object 
 microbench: ## Run the benchmarks of the packages, in the form that benchstat reads
 	@$(GO) test -run '^$$' -bench . -benchmem -count 6 -p 1 $(ARGS) ./...
 
+.PHONY: replicas
+replicas: deps ## Kill replicas under 2,000 schedules; ARGS='-fleet.for 5m' for the long form
+	@CGO_ENABLED=0 $(GO) test -vet=off -run '^$$' -bench '^BenchmarkReplicas$$' -benchtime 1x -timeout 60m ./collector/state $(if $(ARGS),-args $(ARGS))
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) bash tools/fuzz.sh

@@ -227,10 +227,10 @@ func (x *run) repair(ctx context.Context) error {
 
 // fail ends an attempt that publishes nothing.
 func (x *run) fail(ctx context.Context, cause error) (schemas.Run, error) {
-	row := x.row(schemas.OutcomeFailed)
+	row := x.row(schemas.OutcomeAbandoned) // without numbers of what it would have written: readers see nothing of it
 	row.Error = cause.Error()
-	if ctx.Err() != nil {
-		row.Outcome = schemas.OutcomeAbandoned
+	if ctx.Err() == nil {
+		row.Outcome = schemas.OutcomeFailed
 	}
 	return row, errors.Join(cause, x.end(ctx, row, nil))
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -13,8 +14,9 @@ import (
 
 // failpoints kills this process at the point that SITEDRIFT_FAILPOINT names, as
 // NAME or NAME:COUNT (the COUNTth time it is reached), once the file that
-// SITEDRIFT_FAILPOINT_ARMED names exists. It writes the point to standard error
-// first, so that a test knows that it was hit.
+// SITEDRIFT_FAILPOINT_ARMED names exists. With SITEDRIFT_FAILPOINT_SIGNAL=STOP it
+// freezes instead, until somebody sends SIGCONT. It writes the point to standard
+// error first, so that a test knows that it was hit.
 func failpoints() func(string) {
 	want, n := os.Getenv("SITEDRIFT_FAILPOINT"), 1
 	if want == "" {
@@ -26,6 +28,7 @@ func failpoints() func(string) {
 		}
 	}
 	armed := os.Getenv("SITEDRIFT_FAILPOINT_ARMED")
+	freezes := os.Getenv("SITEDRIFT_FAILPOINT_SIGNAL") == "STOP"
 	var passed atomic.Int64
 	return func(point string) {
 		if point != want {
@@ -34,10 +37,18 @@ func failpoints() func(string) {
 		if _, err := os.Stat(armed); armed != "" && err != nil {
 			return
 		}
-		if passed.Add(1) == int64(n) {
-			fmt.Fprintf(os.Stderr, "failpoint %s hit\n", point)
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {} // the signal is on its way
+		if passed.Add(1) != int64(n) {
+			return
 		}
+		fmt.Fprintf(os.Stderr, "failpoint %s hit\n", point)
+		if freezes {
+			thaw := make(chan os.Signal, 1)
+			signal.Notify(thaw, syscall.SIGCONT)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			<-thaw // the stop may come a moment later than the call returns
+			return
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the signal is on its way
 	}
 }

@@ -160,7 +160,7 @@ func (d *daemon) checkRuns(t *testing.T, versions []killVersion) (abandoned int)
 		}
 		ids[r.id] = true
 		lane := [2]string{r.tenant, r.group}
-		if r.seq != last[lane]+1 {
+		if r.seq != last[lane]+1 && !(d.world.replicas && r.seq > last[lane]) {
 			t.Errorf("%v: attempt %d is followed by %d", lane, last[lane], r.seq)
 		}
 		last[lane] = r.seq

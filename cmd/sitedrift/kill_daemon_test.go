@@ -66,6 +66,9 @@ func (w *killWorld) start(t *testing.T, point string) *daemon {
 	}
 	d.cmd = exec.Command(w.bin, "--config", filepath.Join(w.dir, "sitedrift.yml"), "serve")
 	d.cmd.Env = append(os.Environ(), "SITEDRIFT_FAILPOINT="+point, "SITEDRIFT_FAILPOINT_ARMED="+d.armed)
+	if w.freezes {
+		d.cmd.Env = append(d.cmd.Env, "SITEDRIFT_FAILPOINT_SIGNAL=STOP")
+	}
 	d.cmd.Stderr = d.log
 	d.cmd.WaitDelay = time.Second // the engine, which outlives a killed daemon for a moment, does not have the pipe
 	if err := d.cmd.Start(); err != nil {

@@ -28,7 +28,9 @@ type killWorld struct {
 	bin, dir string // the program, and where everything of it lies
 	provider *sim.Server
 	*killSite
-	cutOff sync.Map // groups in whose run the last daemon was killed, as far as seen
+	replicas bool     // there are several; each take-over leaves an attempt number out
+	freezes  bool     // the fail point freezes
+	cutOff   sync.Map // groups in whose run the last daemon was killed, as far as seen
 }
 
 // killSite is a tenant and what its history has made so far.
@@ -46,12 +48,7 @@ const accessLife = 2 * time.Second
 func newKillWorld(t *testing.T) *killWorld {
 	t.Helper()
 	w := &killWorld{dir: t.TempDir()}
-	w.bin = filepath.Join(w.dir, "sitedrift")
-	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoint", "-o", w.bin, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // no race detector, whatever the test has
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the program: %v\n%s", err, out)
-	}
+	w.bin = killable(t)
 	_, err := embedded.Find("", "")
 	if missing := (*embedded.LibraryError)(nil); errors.As(err, &missing) {
 		_, err = embedded.Install(t.Context(), embedded.InstallSettings{Progress: os.Stderr})
@@ -69,6 +66,21 @@ func newKillWorld(t *testing.T) *killWorld {
 	})}
 	w.configure(t)
 	return w
+}
+
+// killable is the program with fail points, built once for all tests.
+func killable(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(filepath.Dir(program(t)), "killable", "sitedrift")
+	if _, err := os.Stat(bin); err == nil {
+		return bin
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoint", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // no race detector, whatever the test has
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	return bin
 }
 
 // configure writes the configuration and connects the tenant, as people do.

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -72,9 +73,26 @@ func TestPostgres(t *testing.T) {
 		}
 	})
 
+	t.Run("Refused", func(t *testing.T) {
+		dsn := cluster.Database(t)
+		name := strings.TrimPrefix(dsn[:strings.IndexByte(dsn, '?')], "postgres://sitedrift@/")
+		cluster.Exec(t, name, "REVOKE CREATE ON SCHEMA public FROM PUBLIC; CREATE ROLE guest LOGIN; CREATE ROLE reader LOGIN; ALTER ROLE reader SET default_transaction_read_only = on")
+		for what, f := range map[string]struct{ dsn, want string }{
+			"no rights":    {strings.Replace(dsn, "sitedrift@", "guest@", 1), "GRANT USAGE, CREATE"},
+			"no database":  {strings.Replace(dsn, "@/"+name, "@/nowhere", 1), "CREATE DATABASE nowhere OWNER sitedrift"},
+			"read-only":    {strings.Replace(dsn, "sitedrift@", "reader@", 1), "address of the primary"},
+			"no such user": {strings.Replace(dsn, "sitedrift@", "stranger@", 1), "does not let user stranger in"},
+		} {
+			_, err := state.OpenPostgres(t.Context(), f.dsn)
+			if err == nil || !strings.Contains(err.Error(), f.want) || errors.Is(err, state.ErrUnreachable) {
+				t.Errorf("%s: %v; want %q", what, err, f.want)
+			}
+		}
+	})
+
 	t.Run("NoServer", func(t *testing.T) {
 		_, err := state.OpenPostgres(t.Context(), "postgres://sitedrift:secret-word@/x?host=/nonexistent&sslmode=disable")
-		if err == nil || strings.Contains(err.Error(), "secret-word") || !strings.Contains(err.Error(), "/nonexistent") {
+		if !errors.Is(err, state.ErrUnreachable) || strings.Contains(err.Error(), "secret-word") || !strings.Contains(err.Error(), "/nonexistent") {
 			t.Errorf("no server: %v", err)
 		}
 		if _, err = state.OpenPostgres(t.Context(), "postgres://sitedrift:secret-word@[broken"); err == nil || strings.Contains(err.Error(), "secret-word") {

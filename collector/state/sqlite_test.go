@@ -22,6 +22,13 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("STATE_TEST_HOLD"); dir != "" {
 		hold(dir)
 	}
+	if dsn := os.Getenv(fleetVariable); dsn != "" {
+		if err := serveFleet(dsn); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
