@@ -218,8 +218,12 @@ func (f *fleet) judge(takeovers []float64) {
 		value float64
 		unit  string
 	}{
-		{float64(fired), "ticks-fired"}, {float64(late), "late(>2s)"}, {float64(caughtUp), "stood-for-by-catch-up"},
-		{float64(doubled), "doubled"}, {float64(broken + never), "lost"}, {float64(overlaps), "overlaps"},
+		{float64(fired), "ticks-fired"},
+		{float64(late), "late(>2s)"},
+		{float64(caughtUp), "stood-for-by-catch-up"},
+		{float64(doubled), "doubled"},
+		{float64(broken + never), "lost"},
+		{float64(overlaps), "overlaps"},
 	} {
 		f.b.ReportMetric(m.value, m.unit)
 	}
