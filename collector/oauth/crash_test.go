@@ -220,6 +220,37 @@ func TestNoGrantIsLost(t *testing.T) {
 				_ = w.heard(p.ServePendingIntents(context.Background()))
 			}
 		}
+		// The machine's own loop: the intent gets its undisturbed try in time.
+		settle := func(p *oauth.Tokens) {
+			for range 5 {
+				if w.row().IntentAt.IsZero() {
+					break
+				}
+				w.clock.Advance(5 * time.Second)
+				if until := w.row().LeaseUntil; until.After(w.clock.Now()) {
+					w.clock.Advance(until.Sub(w.clock.Now()))
+				}
+				_ = w.heard(p.ServePendingIntents(context.Background()))
+			}
+			if c := w.row(); !c.IntentAt.IsZero() || c.State != collector.CredentialOK {
+				rt.Fatalf("state %s (%s), intent at %v, now %v", c.State, c.StateReason, c.IntentAt, w.clock.Now())
+			}
+		}
+		// Whatever is drawn, each schedule has an answer that is lost.
+		w.clock.Advance(2 * time.Hour)
+		lost := false
+		w.wire.set(func(_ *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
+			resp, err := forward()
+			if !lost && err == nil {
+				lost, err = true, errors.New("connection reset")
+				_ = resp.Body.Close()
+			}
+			return resp, err
+		})
+		_, _, err := procs[0].Token(context.Background(), tenant, kind)
+		_ = w.heard(err)
+		calm()
+		settle(procs[1])
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			i := rapid.IntRange(0, 1).Draw(rt, "process")
 			switch rapid.IntRange(0, 3).Draw(rt, "step") {
@@ -232,20 +263,7 @@ func TestNoGrantIsLost(t *testing.T) {
 				act(procs[i])
 				calm()
 			}
-			// The machine's own loop: the intent gets its undisturbed try in time.
-			for range 5 {
-				if w.row().IntentAt.IsZero() {
-					break
-				}
-				w.clock.Advance(5 * time.Second)
-				if until := w.row().LeaseUntil; until.After(w.clock.Now()) {
-					w.clock.Advance(until.Sub(w.clock.Now()))
-				}
-				_ = w.heard(procs[1-i].ServePendingIntents(context.Background()))
-			}
-			if c := w.row(); !c.IntentAt.IsZero() || c.State != collector.CredentialOK {
-				rt.Fatalf("state %s (%s), intent at %v, now %v", c.State, c.StateReason, c.IntentAt, w.clock.Now())
-			}
+			settle(procs[1-i])
 		}
 		for _, p := range procs {
 			if _, _, err := p.Token(context.Background(), tenant, kind); err != nil {
