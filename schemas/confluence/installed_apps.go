@@ -61,7 +61,7 @@ var InstalledApps = schemas.Declare(schemas.Table[InstalledApp]{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"scopes", "egress"}, Why: "an app may do more, or send data elsewhere"},
 	},
 	Examples: []schemas.Example{
-		{Question: "Which apps have the most scopes?", SQL: "SELECT tenant_id, kind, name, vendor, length(scopes) AS scopes_held, egress FROM sitedrift.installed_apps ORDER BY scopes_held DESC, tenant_id, name LIMIT 50"},
+		{Question: "Which apps have the most scopes? (null: none, or not told)", SQL: "SELECT tenant_id, kind, name, vendor, nullIf(length(scopes), 0) AS scopes_held, egress FROM sitedrift.installed_apps ORDER BY scopes_held DESC NULLS LAST, tenant_id, name LIMIT 50"},
 		{Question: "Which apps came lately, and who installed them?", SQL: "SELECT observed_at, tenant_id, entity_name, after FROM sitedrift.changes WHERE dataset = 'installed_apps' AND change = 'added' ORDER BY observed_at DESC LIMIT 50"},
 	},
 })
