@@ -224,6 +224,7 @@ func TestFaultsThatStayGetAClass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { test.h(w, r) })
+			host := strings.TrimPrefix(srv.URL, "http://")
 			c := client(t, srv.URL, newClock(), func(o *Options) {
 				o.MaxBody = 64 << 10
 				if test.class == ClassTimeout {
@@ -240,6 +241,8 @@ func TestFaultsThatStayGetAClass(t *testing.T) {
 			}
 			if text := err.Error(); strings.Contains(text, canary) || !strings.HasPrefix(text, "list things: GET /things: "+string(test.class)) {
 				t.Errorf("error text: %s", text)
+			} else if test.status == 0 && !strings.Contains(text, host) {
+				t.Errorf("the error does not name the host %s: %s", host, text)
 			}
 			if n := srv.calls.Load(); n != test.calls || c.Stats().Calls.Load() != n {
 				t.Errorf("%d calls, want %d", n, test.calls)

@@ -76,6 +76,9 @@ func (c *Client) try(ctx context.Context, r Request, u *url.URL, buf *bytes.Buff
 	resp, err := c.wire.RoundTrip(c.request(ctx, r, u, header))
 	if err != nil {
 		fail.Class, fail.Cause = transportClass(err), cause(err)
+		if fail.Class != ClassWrongOrigin { // whose error names the address
+			fail.Cause = fmt.Errorf("%s: %w", u.Host, fail.Cause)
+		}
 		_, untrusted := errors.AsType[*tls.CertificateVerificationError](err) // does not pass by itself in a moment
 		return nil, fail, fail.Class != ClassWrongOrigin && !untrusted
 	}
@@ -246,8 +249,8 @@ func transportClass(err error) Class {
 	return ClassNetwork
 }
 
-// cause drops the addresses from a connection's error where it can: they change
-// from try to try and make the same error look new.
+// cause drops the addresses from a connection's error where it can: those of this
+// end change from try to try and make the same error look new.
 func cause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("%s: %w", op.Op, op.Err)
