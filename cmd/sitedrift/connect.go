@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +43,9 @@ type connectParams struct {
 	Kind     string    `json:"kind"`
 	Scopes   []string  `json:"scopes"`
 	Refresh  string    `json:"refresh"` // a secret: crosses the 0600 socket only
+	Code     string    `json:"code"`    // of a consent for Site in the browser; the same
+	Verifier string    `json:"verifier"`
+	Site     string    `json:"site"`
 	Replace  bool      `json:"replace"`
 	Secret   string    `json:"secret"` // the same
 	Account  string    `json:"account"`
@@ -86,28 +88,39 @@ func wantedScopes(kind string) (all []string) {
 	return all
 }
 
-func opConnect(ctx context.Context, a *app, p connectParams, emit func(any)) (connected, error) {
+func opConnect(ctx context.Context, a *app, p connectParams, _ func(any)) (connected, error) {
+	t, p, err := a.connecting(ctx, p)
+	switch {
+	case err != nil:
+		return connected{}, err
+	case p.Forget:
+		return a.forget(ctx, t, p.Kind)
+	case p.Kind == grantKind(t):
+		return a.consent(ctx, t, p)
+	default:
+		return a.keepSecret(ctx, t, p)
+	}
+}
+
+// connecting is whom and what a connect is about.
+func (a *app) connecting(ctx context.Context, p connectParams) (collector.Tenant, connectParams, error) {
 	t, err := a.store.Tenant(ctx, p.Tenant)
 	if err != nil {
-		return connected{}, unknownTenant(err)
+		return t, p, unknownTenant(err)
 	}
 	if p.Kind == "" {
 		p.Kind = grantKind(t)
 		if p.Secret != "" && p.ClientID == "" {
-			return connected{}, usage("say with --kind what the secret is: %s", strings.Join(secretKinds(t), ", "))
+			return t, p, usage("say with --kind what the secret is: %s", strings.Join(secretKinds(t), ", "))
 		}
 	}
 	if kinds := schemas.Credentials(deployment(t)); !slices.Contains(kinds, p.Kind) {
-		return connected{}, usage("--kind %s: a site on %s takes %s", p.Kind, deployment(t), strings.Join(kinds, ", "))
+		return t, p, usage("--kind %s: a site on %s takes %s", p.Kind, deployment(t), strings.Join(kinds, ", "))
 	}
-	switch {
-	case p.Forget:
-		return a.forget(ctx, t, p.Kind)
-	case p.Kind == grantKind(t):
-		return a.consent(ctx, t, p, emit)
-	default:
-		return a.keepSecret(ctx, t, p)
+	if p.Kind == grantKind(t) && len(p.Scopes) == 0 {
+		p.Scopes = wantedScopes(p.Kind)
 	}
+	return t, p, nil
 }
 
 // secretKinds are the kinds of credentials that are stored as they are given.
@@ -117,28 +130,35 @@ func secretKinds(t collector.Tenant) []string {
 
 func deployment(t collector.Tenant) string { return cmp.Or(t.Deployment, schemas.Cloud) }
 
-// consent gets a grant in the browser, or takes over a refresh token.
-func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams, emit func(any)) (connected, error) {
+// consent takes over the grant that a person gave in the browser, or a refresh
+// token.
+func (a *app) consent(ctx context.Context, t collector.Tenant, p connectParams) (connected, error) {
 	provider, err := a.consentProvider(t, p)
 	if err != nil {
 		return connected{}, err
 	}
-	scopes := p.Scopes
-	if len(scopes) == 0 {
-		scopes = wantedScopes(p.Kind)
+	asked := t
+	if p.Code != "" {
+		asked.SiteURL = p.Site
+		if _, err := unmoved(ctx, a.store, asked); err != nil {
+			return connected{}, err
+		}
 	}
-	consent := &oauth.Consent{Provider: provider, Store: consentStore{a.store, t}, Vault: a.vault, Transport: a.reach(t.ID), Now: a.out.now, Log: a.log.Named("oauth"), Again: connectCommand}
-	req := oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: scopes}
+	consent := &oauth.Consent{Provider: provider, Store: consentStore{a.store, asked}, Vault: a.vault, Transport: a.reach(t.ID), Now: a.out.now, Log: a.log.Named("oauth"), Again: connectCommand}
+	req := oauth.Request{Tenant: t.ID, SiteURL: t.SiteURL, CloudID: t.CloudID, Scopes: p.Scopes, Verifier: vault.NewSecret(p.Verifier)}
 	var res oauth.Result
-	if p.Refresh != "" {
+	switch {
+	case p.Refresh != "":
 		res, err = consent.ImportRefreshToken(ctx, req, a.tokens, vault.NewSecret(p.Refresh), p.Replace)
-	} else {
-		res, err = consent.Serve(ctx, req, func(url string) { emit(map[string]string{"open": url}) })
+	case p.Code != "":
+		res, err = consent.CompleteWithCode(ctx, req, p.Code)
+	default:
+		err = errors.New("a consent needs its code: it is begun with ask_consent")
 	}
 	if err != nil {
 		return connected{}, err
 	}
-	if t, err = unmoved(ctx, a.store, t); err != nil { // as it is now: much may have changed while a person read a page
+	if t, err = unmoved(ctx, a.store, asked); err != nil { // as it is now
 		return connected{}, err
 	}
 	t.CloudID = res.CloudID
@@ -273,14 +293,12 @@ func (c *connectCmd) Run(e *env) error {
 	ctx, cancel := context.WithTimeout(e.ctx, 15*time.Minute)
 	defer cancel()
 	e.ctx = ctx
-	res, err := call[connected](e, "connect", p, func(raw json.RawMessage) error {
-		var m map[string]string
-		if err := json.Unmarshal(raw, &m); err != nil {
-			return err
-		}
-		fmt.Fprintf(e.err, "Open this address in a browser on this machine and consent (ten minutes):\n\n  %s\n\n", m["open"])
-		return nil
-	})
+	var res connected
+	if !c.Forget && p.Refresh == "" && (p.Kind == "" || isConsent(p.Kind)) {
+		res, err = connectInBrowser(e, p)
+	} else {
+		res, err = call[connected](e, "connect", p, nil)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("nobody consented in time: run connect again")
 	}

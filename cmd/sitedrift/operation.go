@@ -52,6 +52,7 @@ func operations() []operation {
 	return []operation{
 		changes("sync", needs{warehouse: true, tokens: true}, opSync, syncActions),
 		declare("check", needs{tokens: true}, opCheck),
+		declare("ask_consent", needs{tokens: true}, opAskConsent),
 		changes("connect", needs{tokens: true}, opConnect, connectActions),
 		declare("tenants", needs{}, opTenants),
 		declare("audit", needs{}, opAudit),

@@ -33,7 +33,8 @@ import (
 //
 //	drift CODE ARGS... [< FILE]   runs the program, which must end with CODE
 //	browse CODE DECISION ARGS...  the same for connect, with a browser that opens
-//	                              the address, and decides: accept, deny, foreign
+//	                              the address, and decides: accept, deny, foreign;
+//	                              beside: accepts after other commands were run
 //	daemon [start|stop|kill]      a daemon: without a word, where this run of the
 //	                              scripts has one; restart, if one is running
 //	token FILE SITE [-SCOPE...]   a refresh token for a site, got elsewhere
@@ -148,6 +149,11 @@ func cmdBrowse(ts *testscript.TestScript, _ bool, args []string) {
 	lines := bufio.NewScanner(io.TeeReader(told, &errs))
 	for lines.Scan() {
 		if address := openThis.FindString(lines.Text()); address != "" {
+			if decision == "beside" { // a person who reads for minutes is in nobody's way
+				if out, err := w.command(ctx, ts, []string{"tenants", "list"}).CombinedOutput(); err != nil {
+					ts.Fatalf("tenants list beside a consent: %v\n%s", err, out)
+				}
+			}
 			page, err := consentInBrowser(ctx, address, decision)
 			ts.Check(err)
 			ts.Logf("the browser shows: %s", w.normal(ts, page))

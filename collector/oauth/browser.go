@@ -236,7 +236,11 @@ func (p *Pending) finish(ctx context.Context, q url.Values) (Result, error) {
 		return Result{}, fmt.Errorf("tenant %s: %w: the provider sent neither a code nor an error", p.req.Tenant, ErrConsentDenied)
 	}
 	// The code is used up by now: the person closing the window must not lose the grant.
-	return p.consent.CompleteWithCode(context.WithoutCancel(ctx), p.req, code)
+	complete := p.consent.Complete
+	if complete == nil {
+		complete = p.consent.CompleteWithCode
+	}
+	return complete(context.WithoutCancel(ctx), p.req, code)
 }
 
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html><html lang="en"><meta charset="utf-8"><title>sitedrift: {{.Title}}</title>

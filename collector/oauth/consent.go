@@ -29,12 +29,16 @@ var (
 	ErrWrongSite = errors.New("the grant does not reach the tenant's site")
 )
 
-// Consent gets new grants. Provider, Store and Vault are required; it is safe
-// for concurrent use.
+// Consent gets new grants. Provider is required, and Store and Vault unless
+// Complete is set; it is safe for concurrent use.
 type Consent struct {
 	Provider Provider
 	Store    Store
 	Vault    *vault.Vault
+
+	// Complete ends the browser flow with the code that it brought;
+	// CompleteWithCode if nil. Whoever waits for a person need not hold the store.
+	Complete func(ctx context.Context, req Request, code string) (Result, error)
 
 	Transport http.RoundTripper // to the provider; http.DefaultTransport if nil
 	Now       func() time.Time  // time.Now if nil
@@ -57,8 +61,8 @@ type Request struct {
 	// Scopes are wanted. On Cloud offline_access is added; of Data Center's the
 	// strongest is asked for, which holds the others.
 	Scopes []string
-	// Verifier is what the code of CompleteWithCode was bound to (RFC 7636); empty
-	// if it was asked for without a challenge. The browser flow makes its own.
+	// Verifier is what the code was bound to (RFC 7636); empty if it was asked for
+	// without a challenge. The browser flow makes its own.
 	Verifier vault.Secret
 }
 
