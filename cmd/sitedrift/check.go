@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,25 +128,13 @@ func (res checked) print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	told := map[string]bool{}
-	for _, f := range res.Findings {
-		if slices.ContainsFunc(res.Credentials, func(c credInfo) bool { return c.Kind == f.Credential && c.State == credentialRefused }) {
-			continue // told once, of the credential
-		}
-		text := fmt.Sprintf("  %s, %s: %s\n", f.name(), f.State, cell(f.Evidence, 200))
-		if f.Credential == "" && f.State != string(schemas.CoverageNotExposed) || len(kinds) == 0 {
-			text = fmt.Sprintf("  all datasets, %s: %s\n", f.State, cell(f.Evidence, 200))
-		}
-		if f.State == string(schemas.CoverageComplete) || told[text] {
-			continue
-		}
-		if len(told) == 0 {
+	for i, g := range res.gaps() {
+		if i == 0 {
 			fmt.Fprint(out, "\nNot to be read:\n")
 		}
-		told[text] = true
-		fmt.Fprint(out, text)
-		if f.Unlock != "" {
-			fmt.Fprintf(out, "    to unlock: %s\n", cell(f.Unlock, 200))
+		fmt.Fprintf(out, "  %s: %s\n    %s\n", g.what(), g.state, cell(g.evidence, 200))
+		if g.unlock != "" {
+			fmt.Fprintf(out, "    to unlock: %s\n", cell(g.unlock, 0))
 		}
 	}
 	for _, c := range res.Credentials {
@@ -161,6 +150,51 @@ func (res checked) print(out io.Writer) error {
 		fmt.Fprintf(out, "not granted (an alternative may be): %s\n", strings.Join(res.Missing, " "))
 	}
 	return nil
+}
+
+// gap is what cannot be read for one reason.
+type gap struct {
+	datasets                []string
+	sections                map[string][]string // by dataset
+	state, evidence, unlock string
+}
+
+// what names the datasets and, behind each, its sections.
+func (g *gap) what() string {
+	return strings.Join(each(g.datasets, func(d string) string {
+		if s := g.sections[d]; len(s) > 0 {
+			return d + " (" + strings.Join(s, ", ") + ")"
+		}
+		return d
+	}), ", ")
+}
+
+// gaps tell each reason once. Findings that the same would unlock are one gap: the
+// evidence is then that of the first.
+func (res checked) gaps() (all []*gap) {
+	byReason := map[[2]string]*gap{}
+	for _, f := range res.Findings {
+		if f.State == string(schemas.CoverageComplete) || slices.ContainsFunc(res.Credentials, func(c credInfo) bool { return c.Kind == f.Credential && c.State == credentialRefused }) {
+			continue // a refusal is told once, of the credential
+		}
+		if f.Credential == "" && f.State != string(schemas.CoverageNotExposed) || len(res.Credentials) == 0 {
+			f.Dataset, f.Section = "all datasets", ""
+		}
+		reason := [2]string{f.State, cmp.Or(f.Unlock, f.Evidence)}
+		g := byReason[reason]
+		if g == nil {
+			g = &gap{sections: map[string][]string{}, state: f.State, evidence: f.Evidence, unlock: f.Unlock}
+			byReason[reason] = g
+			all = append(all, g)
+		}
+		if !slices.Contains(g.datasets, f.Dataset) {
+			g.datasets = append(g.datasets, f.Dataset)
+		}
+		if f.Section != "" && !slices.Contains(g.sections[f.Dataset], f.Section) {
+			g.sections[f.Dataset] = append(g.sections[f.Dataset], f.Section)
+		}
+	}
+	return all
 }
 
 func (f findingShown) name() string {

@@ -105,7 +105,7 @@ func printRuns(w io.Writer, runs []syncRun) {
 			}
 			fmt.Fprintf(w, "  not seen: %s is %s: %s\n", cell(name, 60), c.State, cell(c.Evidence, 160))
 			if c.Unlock != "" {
-				fmt.Fprintf(w, "            to unlock: %s\n", cell(c.Unlock, 160))
+				fmt.Fprintf(w, "            to unlock: %s\n", cell(c.Unlock, 0))
 			}
 		}
 		if out > 0 {

@@ -129,7 +129,7 @@ func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 	default:
 		return nil, &collector.ReadError{
 			State:    schemas.CoverageNotExposed,
-			Evidence: "not asked: " + s.has() + ", by which " + describe(table, section) + " cannot be read",
+			Evidence: "not asked: " + s.has() + ", by which it cannot be read",
 			Unlock:   s.addCredential(kinds),
 		}
 	}
