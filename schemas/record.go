@@ -179,7 +179,7 @@ var (
 		Columns: []Column[Coverage]{
 			Enum("tenant_id", "Customer.", func(c *Coverage) string { return c.Tenant }),
 			Enum("dataset", "Dataset.", func(c *Coverage) string { return c.Dataset }),
-			String("partition_id", "Part of the dataset; empty stands for the dataset as a whole.", func(c *Coverage) string { return c.Partition }),
+			String("partition_id", "Part of the dataset; empty stands for the dataset as a whole, whose state comes first: the parts of what cannot be read as a whole keep what was seen of them last.", func(c *Coverage) string { return c.Partition }),
 			Enum("state", "complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.", func(c *Coverage) string { return string(c.State) }),
 			String("evidence", "What the site answered; of what was read completely, by which interface and kind of credential.", func(c *Coverage) string { return c.Evidence }),
 			String("unlock", "What would make it readable.", func(c *Coverage) string { return c.Unlock }),

@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS `sitedrift`.`coverage_log`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `dataset` LowCardinality(String) COMMENT 'Dataset.',
-    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole.' CODEC(ZSTD(1)),
+    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole, whose state comes first: the parts of what cannot be read as a whole keep what was seen of them last.' CODEC(ZSTD(1)),
     `state` LowCardinality(String) COMMENT 'complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.',
     `evidence` String COMMENT 'What the site answered; of what was read completely, by which interface and kind of credential.' CODEC(ZSTD(1)),
     `unlock` String COMMENT 'What would make it readable.' CODEC(ZSTD(1)),

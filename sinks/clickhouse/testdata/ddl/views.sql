@@ -43,7 +43,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`coverage`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `dataset` LowCardinality(String) COMMENT 'Dataset.',
-    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole.',
+    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole, whose state comes first: the parts of what cannot be read as a whole keep what was seen of them last.',
     `state` LowCardinality(String) COMMENT 'complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.',
     `evidence` String COMMENT 'What the site answered; of what was read completely, by which interface and kind of credential.',
     `unlock` String COMMENT 'What would make it readable.',
@@ -73,7 +73,7 @@ CREATE OR REPLACE VIEW `sitedrift`.`coverage_history`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
     `dataset` LowCardinality(String) COMMENT 'Dataset.',
-    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole.',
+    `partition_id` String COMMENT 'Part of the dataset; empty stands for the dataset as a whole, whose state comes first: the parts of what cannot be read as a whole keep what was seen of them last.',
     `state` LowCardinality(String) COMMENT 'complete, partial, forbidden, not_exposed, not_licensed, blocked_by_policy, gone, failed or held.',
     `evidence` String COMMENT 'What the site answered; of what was read completely, by which interface and kind of credential.',
     `unlock` String COMMENT 'What would make it readable.',
