@@ -94,8 +94,8 @@ func sweepDemos(ctx context.Context, parent string) {
 // elsewhere.
 func (d *demo) progress(e *env, weeks int) func(time.Time) {
 	total := d.end.Sub(d.start)
-	if onTerminal(e.err) {
-		bar := progressbar.NewOptions(int(total/time.Hour), progressbar.OptionSetWriter(e.err), progressbar.OptionSetDescription("history"),
+	if watched := terminal(e.err); watched != nil {
+		bar := progressbar.NewOptions(int(total/time.Hour), progressbar.OptionSetWriter(watched), progressbar.OptionSetDescription("history"),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
 		return func(t time.Time) { _ = bar.Set(int(t.Sub(d.start) / time.Hour)) }
 	}

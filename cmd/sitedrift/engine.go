@@ -23,7 +23,11 @@ func (c *engineInstallCmd) Run(e *env) error {
 			return usage("there is no file %s to install the engine from", c.From)
 		}
 	}
-	path, err := embedded.Install(e.ctx, embedded.InstallSettings{From: c.From, Progress: e.err})
+	told := e.err
+	if watched := terminal(e.err); watched != nil {
+		told = watched
+	}
+	path, err := embedded.Install(e.ctx, embedded.InstallSettings{From: c.From, Progress: told})
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,10 @@ type env struct {
 func execute(args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	safeOut, safeErr := &escaping{w: out}, &escaping{w: errw} // Invariant 10
+	defer safeOut.finish()
+	defer safeErr.finish()
+	out, errw = safeOut, safeErr
 	var c cli
 	code := -1
 	parser, err := kong.New(&c,

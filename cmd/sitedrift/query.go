@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -100,7 +101,7 @@ func (c *queryCmd) Run(e *env) error {
 	case e.cli.JSON:
 		printer = &jsonRows{w: e.out}
 	case c.CSV:
-		printer = &csvRows{w: csv.NewWriter(e.out), shown: onTerminal(e.out)}
+		printer = &csvRows{w: csv.NewWriter(e.out)}
 	default:
 		printer = &tableRows{w: e.out}
 	}
@@ -148,12 +149,31 @@ func (p *jsonRows) add(ev queryEvent) error {
 
 func (p *jsonRows) close() error { return nil }
 
-// csvRows prints CSV with a header. NULL is empty. A text that a spreadsheet
-// would take for a formula gets an apostrophe in front, and what could steer a
-// terminal goes to files only (Invariant 10).
-type csvRows struct {
-	w     *csv.Writer
-	shown bool // on a terminal
+// csvRows prints CSV with a header, made for spreadsheets; who needs each
+// character as it was takes JSON. NULL is empty. What a spreadsheet would take for
+// a formula gets an apostrophe in front, and what could steer a terminal is
+// replaced (Invariant 10).
+type csvRows struct{ w *csv.Writer }
+
+// formula is where a cell may begin, and a sign that makes it a formula: also
+// behind white space, full-width, and where a spreadsheet that takes semicolons or
+// tabs for separators, or knows no quotes, begins a cell or a line of its own.
+var formula = regexp.MustCompile(`(^|[;\t\r\n])([\s\p{Z}]*)([=+\-@＝＋－＠])`)
+
+// csvCell is a value as it stands in CSV, before quoting.
+func csvCell(v clickhouse.Value) string {
+	if v.Null() {
+		return ""
+	}
+	text := v.Text()
+	if !strings.Contains(`"[{`, string(v[:1])) { // a number or a truth value
+		return text
+	}
+	text = formula.ReplaceAllString(text, "$1$2'$3")
+	if strings.ContainsAny(text[:min(1, len(text))], "\t\r\n") {
+		text = "'" + text
+	}
+	return printable(text)
 }
 
 func (p *csvRows) add(ev queryEvent) error {
@@ -165,15 +185,7 @@ func (p *csvRows) add(ev queryEvent) error {
 	for _, row := range ev.Rows {
 		cells := make([]string, len(row))
 		for i, v := range row {
-			if v.Null() {
-				continue
-			}
-			if cells[i] = v.Text(); p.shown {
-				cells[i] = printable(cells[i])
-			}
-			if v[0] == '"' && strings.ContainsAny(cells[i][:min(1, len(cells[i]))], "=+-@\t\r") {
-				cells[i] = "'" + cells[i]
-			}
+			cells[i] = csvCell(v)
 		}
 		if err := p.w.Write(cells); err != nil {
 			return err

@@ -22,6 +22,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -81,8 +83,9 @@ func wantedCode(ts *testscript.TestScript, args []string) (int, []string) {
 
 // judge holds what is the same for all commands: the exit code; data on standard
 // output, and all else on standard error; JSON where it was asked for; texts for
-// people; no secret (Invariant 9).
+// people; no secret (Invariant 9); nothing that steers a terminal (Invariant 10).
 func (w *scriptWorld) judge(ts *testscript.TestScript, code int, args []string, err error, out, errs string) {
+	notSteering(ts, args, out+errs)
 	got := 0
 	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
 		got = failed.ExitCode()
@@ -120,6 +123,19 @@ func (w *scriptWorld) judge(ts *testscript.TestScript, code int, args []string, 
 	}
 	if found := jargon.FindString(errs); found != "" {
 		ts.Fatalf("%v says %q to people:\n%s", args, found, errs)
+	}
+}
+
+// notSteering holds for whatever a terminal may show, in any format: names of the
+// simulated sites try to steer it.
+func notSteering(ts *testscript.TestScript, from any, text string) {
+	if !utf8.ValidString(text) {
+		ts.Fatalf("%v: not all of it is UTF-8: %q", from, text)
+	}
+	for _, r := range text {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			ts.Fatalf("%v: %U steers a terminal (Invariant 10): %q", from, r, text)
+		}
 	}
 }
 

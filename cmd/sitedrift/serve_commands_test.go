@@ -89,6 +89,7 @@ func cmdMetrics(ts *testscript.TestScript, _ bool, _ []string) {
 
 func cmdLog(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
+	notSteering(ts, "the log", w.log.String())
 	for line := range strings.Lines(w.log.String()) {
 		var entry map[string]any
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {

@@ -256,10 +256,10 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
-	if !onTerminal(w) {
-		return &progress{}
+	if f := terminal(w); f != nil {
+		return &progress{w: f}
 	}
-	return &progress{w: w}
+	return &progress{}
 }
 
 func (p *progress) show(at collector.Progress) {

@@ -11,10 +11,7 @@ import (
 // feeds and tabs stay.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return r
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+		if steers(r) {
 			return unicode.ReplacementChar
 		}
 		return r
