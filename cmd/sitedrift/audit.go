@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -27,12 +28,14 @@ type actionShown struct {
 	Tenant  string    `json:"tenant_id"`
 	Detail  string    `json:"detail"`
 	Failure string    `json:"failure,omitempty"`
+	// Unfinished: under way, or cut off by the death of its process.
+	Unfinished bool `json:"unfinished,omitempty"`
 }
 
 func opAudit(ctx context.Context, a *app, p auditParams, _ func(any)) ([]actionShown, error) {
 	all, err := a.store.Actions(ctx, p.ID, p.Limit)
 	return each(all, func(e collector.Action) actionShown {
-		return actionShown{e.At, e.Actor, e.Name, e.Tenant, e.Detail, e.Failure}
+		return actionShown{e.At, e.Actor, e.Name, e.Tenant, e.Detail, e.Failure, e.Unfinished}
 	}), err
 }
 
@@ -58,6 +61,10 @@ func (c tenantsAuditCmd) Run(e *env) error {
 		if a.Failure != "" {
 			detail += " FAILED: " + a.Failure
 		}
+		if a.Unfinished {
+			detail += " NOT FINISHED: under way, or cut off"
+		}
+		detail = strings.TrimPrefix(detail, " ")
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", a.At.UTC().Format("2006-01-02 15:04:05"), cell(a.Actor, 60), a.Action, cell(a.Tenant, 63), cell(detail, 120))
 	}
 	return w.Flush()

@@ -127,12 +127,15 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 	for _, o := range operations() {
 		if recorded := o.actions != nil; recorded == slices.Contains(reads, o.name) {
 			t.Errorf("%s: recorded is %v", o.name, recorded)
+		} else if params := json.RawMessage(`{"tenants": [{"ID": "acme"}], "yes": true}`); recorded && len(o.actions(params, nil)) == 0 {
+			t.Errorf("%s: is not on record when it begins", o.name)
 		}
 	}
 }
 
 // TestFailuresAreRecorded: what was tried and failed is in the trail, what was a
-// mistake of the caller is not, and who did it is there.
+// mistake of the caller is not, and who did it is there. What begins is there
+// before it changes anything.
 func TestFailuresAreRecorded(t *testing.T) {
 	a, _, _ := connectedApp(t)
 	before, err := a.store.Actions(t.Context(), "", 100)
@@ -140,7 +143,13 @@ func TestFailuresAreRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	failing := func(err error) operation {
-		return changes("pause", needs{}, func(context.Context, *app, pauseParams, func(any)) (struct{}, error) { return struct{}{}, err }, pauseActions)
+		return changes("pause", needs{}, func(context.Context, *app, pauseParams, func(any)) (struct{}, error) {
+			during, rerr := a.store.Actions(t.Context(), "acme", 1)
+			if rerr != nil || len(during) != 1 || !during[0].Unfinished || during[0].Name != "tenants pause" || during[0].Actor != "alice (uid 7)" || during[0].Failure != "" {
+				t.Errorf("while it is under way: %+v, %v", during, rerr)
+			}
+			return struct{}{}, err
+		}, pauseActions)
 	}
 	for _, failure := range []error{errors.New("the disk is full"), usage("no such tenant")} {
 		if _, err := failing(failure).perform(t.Context(), a, "alice (uid 7)", json.RawMessage(`{"id": "acme", "paused": true}`), nil); !errors.Is(err, failure) {
@@ -151,7 +160,7 @@ func TestFailuresAreRecorded(t *testing.T) {
 	if err != nil || len(after) != len(before)+1 {
 		t.Fatalf("%d entries before, %d after, %v", len(before), len(after), err)
 	}
-	if e := after[len(before)]; e.Actor != "alice (uid 7)" || e.Name != "tenants pause" || e.Tenant != "acme" || e.Failure != "the disk is full" || e.At.IsZero() {
+	if e := after[len(before)]; e.Unfinished || e.Actor != "alice (uid 7)" || e.Name != "tenants pause" || e.Tenant != "acme" || e.Failure != "the disk is full" || e.At.IsZero() {
 		t.Errorf("%+v", e)
 	}
 }

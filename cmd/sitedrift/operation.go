@@ -17,7 +17,8 @@ type operation struct {
 	name  string
 	needs needs
 	run   func(ctx context.Context, a *app, params json.RawMessage, emit func(any)) (any, error)
-	// actions are what goes into the audit trail; nil: the operation changes nothing.
+	// actions are what goes into the audit trail: of what begins if there is no
+	// result, of what was done otherwise. nil: the operation changes nothing.
 	actions func(params json.RawMessage, result any) []collector.Action
 }
 
@@ -33,16 +34,20 @@ func declare[P, R any](name string, n needs, f func(ctx context.Context, a *app,
 }
 
 // changes makes an operation of a typed function that changes something, and of
-// another that says what, from parameters and result.
-func changes[P, R any](name string, n needs, f func(ctx context.Context, a *app, p P, emit func(any)) (R, error), actions func(p P, r R) []collector.Action) operation {
+// another that says what, from the parameters when it begins, which has no
+// result, and from parameters and result when it ended.
+func changes[P, R any](name string, n needs, f func(ctx context.Context, a *app, p P, emit func(any)) (R, error), actions func(p P, r *R) []collector.Action) operation {
 	o := declare(name, n, f)
 	o.actions = func(raw json.RawMessage, result any) []collector.Action {
 		var p P
 		if json.Unmarshal(raw, &p) != nil {
-			return nil // it did not run
+			return nil // it will not run, or did not
+		}
+		if result == nil {
+			return actions(p, nil)
 		}
 		r, _ := result.(R)
-		return actions(p, r)
+		return actions(p, &r)
 	}
 	return o
 }

@@ -166,7 +166,9 @@ func csvCell(v clickhouse.Value) string {
 		return ""
 	}
 	text := v.Text()
-	if !strings.Contains(`"[{`, string(v[:1])) { // a number or a truth value
+	switch v[0] {
+	case '"', '[', '{':
+	default: // a number or a truth value
 		return text
 	}
 	text = formula.ReplaceAllString(text, "$1$2'$3")

@@ -32,35 +32,45 @@ func (a *app) storeTenants(ctx context.Context) error {
 			stored.CloudID = t.CloudID
 		}
 		known := err == nil
-		if err := a.move(ctx, before, stored); err != nil {
-			return err
-		}
-		scheduled, err := a.storeSchedules(ctx, t)
+		scheduled, err := a.planSchedules(ctx, t)
 		if err != nil {
 			return err
 		}
-		entry := collector.Action{Actor: collector.ActorConfiguration, Tenant: t.ID, Detail: stored.SiteURL}
+		entry := collector.Action{Tenant: t.ID, Detail: stored.SiteURL}
 		switch {
 		case !known:
 			entry.Name = "tenants add"
 		case before != stored:
 			entry.Name = "tenants change"
 		case len(scheduled) > 0:
-			entry.Name, entry.Detail = "schedules", strings.Join(scheduled, " ")
+			entry.Name, entry.Detail = "schedules", strings.Join(each(scheduled, func(c scheduleChange) string { return c.Group }), " ")
 		default:
 			continue
 		}
-		if err := a.record(ctx, entry); err != nil {
+		entries := []collector.Action{entry}
+		err = a.recorded(ctx, collector.ActorConfiguration, entries, func() ([]collector.Action, error) {
+			if err := a.move(ctx, before, stored); err != nil {
+				return entries, err
+			}
+			return entries, a.storeSchedules(ctx, scheduled)
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// storeSchedules brings a tenant's schedules into the table of work. A schedule
-// that did not change keeps its next start, so that a restart moves nothing. It
-// returns the groups whose schedule changed.
-func (a *app) storeSchedules(ctx context.Context, t config.Tenant) (changed []string, _ error) {
+// scheduleChange is a schedule that is to be stored, or removed.
+type scheduleChange struct {
+	collector.Schedule
+	remove bool
+}
+
+// planSchedules compares a tenant's schedules in the configuration with those in
+// the table of work. A schedule that did not change keeps its next start, so that a
+// restart moves nothing.
+func (a *app) planSchedules(ctx context.Context, t config.Tenant) (changes []scheduleChange, _ error) {
 	present, err := a.store.Schedules(ctx, t.ID)
 	if err != nil {
 		return nil, err
@@ -70,24 +80,35 @@ func (a *app) storeSchedules(ctx context.Context, t config.Tenant) (changed []st
 		expr, on := a.cfg.Schedule(t, group)
 		switch {
 		case !on && i >= 0:
-			changed = append(changed, group)
-			err = a.store.RemoveSchedule(ctx, t.ID, group)
+			changes = append(changes, scheduleChange{present[i], true})
 		case on && (i < 0 || present[i].Cron != expr):
-			changed = append(changed, group)
-			var next time.Time
-			next, err = schedule.NextStart(t.ID, group, expr, a.out.now(), a.cfg.Jitter)
+			next, err := schedule.NextStart(t.ID, group, expr, a.out.now(), a.cfg.Jitter)
+			if err != nil {
+				return nil, fmt.Errorf("schedule %s of tenant %s: %w", group, t.ID, err)
+			}
 			if i >= 0 && present[i].NextAt.Before(next) && !present[i].NextAt.After(a.out.now()) {
 				next = present[i].NextAt // missed, and to be caught up with, whatever the new schedule is (Invariant 11)
 			}
-			if err == nil {
-				err = a.store.PutSchedule(ctx, collector.Schedule{Tenant: t.ID, Group: group, Cron: expr, NextAt: next, Paused: i >= 0 && present[i].Paused})
-			}
-		}
-		if err != nil {
-			return changed, fmt.Errorf("schedule %s of tenant %s: %w", group, t.ID, err)
+			changes = append(changes, scheduleChange{collector.Schedule{Tenant: t.ID, Group: group, Cron: expr, NextAt: next, Paused: i >= 0 && present[i].Paused}, false})
 		}
 	}
-	return changed, nil
+	return changes, nil
+}
+
+// storeSchedules does what planSchedules found.
+func (a *app) storeSchedules(ctx context.Context, changes []scheduleChange) error {
+	for _, c := range changes {
+		var err error
+		if c.remove {
+			err = a.store.RemoveSchedule(ctx, c.Tenant, c.Group)
+		} else {
+			err = a.store.PutSchedule(ctx, c.Schedule)
+		}
+		if err != nil {
+			return fmt.Errorf("schedule %s of tenant %s: %w", c.Group, c.Tenant, err)
+		}
+	}
+	return nil
 }
 
 // groupsInUse are the groups that have datasets.

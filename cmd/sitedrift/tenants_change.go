@@ -167,7 +167,11 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 		}
 	}
 	for _, t := range p.Tenants {
-		if _, err := a.storeSchedules(ctx, t); err != nil {
+		changes, err := a.planSchedules(ctx, t)
+		if err == nil {
+			err = a.storeSchedules(ctx, changes)
+		}
+		if err != nil {
 			return res, err
 		}
 	}

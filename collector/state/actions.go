@@ -11,12 +11,38 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 )
 
-// AddActions adds to the audit trail, all or none. Nothing here changes or
-// deletes an entry, also not when its tenant is removed.
-func (s *Store) AddActions(ctx context.Context, actions ...collector.Action) error {
-	err := s.db.tx(ctx, func(tx *sql.Tx) error {
+// BeginActions puts what is about to be done on record, all or none, and returns
+// what EndActions needs to know. From here on the audit trail shows it as
+// unfinished.
+func (s *Store) BeginActions(ctx context.Context, actions ...collector.Action) (operation string, err error) {
+	operation = uuid.NewString()
+	err = s.db.tx(ctx, func(tx *sql.Tx) error {
 		for _, a := range actions {
 			id, err := uuid.NewV7() // orders entries of one millisecond
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO begun_actions (id, operation, at, actor, action, tenant, detail) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+				id.String(), operation, millis(a.At), a.Actor, a.Name, a.Tenant, a.Detail); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("write to the audit trail what begins: %w", err)
+	}
+	return operation, nil
+}
+
+// EndActions adds what an operation did, or failed to do, to the audit trail, and
+// takes back that it is unfinished, all or none. Without actions it changed nothing.
+// No entry that was added is changed or deleted afterwards, also not when its
+// tenant is removed.
+func (s *Store) EndActions(ctx context.Context, operation string, actions ...collector.Action) error {
+	err := s.db.tx(ctx, func(tx *sql.Tx) error {
+		for _, a := range actions {
+			id, err := uuid.NewV7()
 			if err != nil {
 				return err
 			}
@@ -25,7 +51,8 @@ func (s *Store) AddActions(ctx context.Context, actions ...collector.Action) err
 				return err
 			}
 		}
-		return nil
+		_, err := tx.ExecContext(ctx, `DELETE FROM begun_actions WHERE operation = $1`, operation)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("write the audit trail: %w", err)
@@ -37,9 +64,18 @@ func (s *Store) AddActions(ctx context.Context, actions ...collector.Action) err
 // at the end; of one tenant, or of all if tenant is empty.
 func (s *Store) Actions(ctx context.Context, tenant string, limit int) ([]collector.Action, error) {
 	all, err := collect(ctx, s.db, func(r scanner) (a collector.Action, err error) {
-		err = r.Scan(instant{&a.At}, &a.Actor, &a.Name, &a.Tenant, &a.Detail, &a.Failure)
+		var id string
+		err = r.Scan(&id, instant{&a.At}, &a.Actor, &a.Name, &a.Tenant, &a.Detail, &a.Failure, &a.Unfinished)
 		return a, err
-	}, `SELECT at, actor, action, tenant, detail, failure FROM actions WHERE ($1 = '' OR tenant = $1) ORDER BY at DESC, id DESC LIMIT $2`, tenant, limit)
+	}, `
+SELECT * FROM (
+    SELECT id, at, actor, action, tenant, detail, failure, FALSE AS unfinished FROM actions
+    WHERE ($1 = '' OR tenant = $1) ORDER BY at DESC, id DESC LIMIT $2) AS ended
+UNION ALL
+SELECT * FROM (
+    SELECT id, at, actor, action, tenant, detail, '' AS failure, TRUE AS unfinished FROM begun_actions
+    WHERE ($1 = '' OR tenant = $1) ORDER BY at DESC, id DESC LIMIT $2) AS begun
+ORDER BY at DESC, id DESC LIMIT $2`, tenant, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit trail: %w", err)
 	}

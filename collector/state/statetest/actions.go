@@ -9,7 +9,7 @@ import (
 )
 
 // testActions adds to the audit trail and reads it, by tenant and in order; it
-// outlives its tenants.
+// outlives its tenants. What began and did not end stays in sight.
 func testActions(t *testing.T, s *state.Store) {
 	ctx := t.Context()
 	addTenants(t, s, "acme", "beta")
@@ -17,14 +17,24 @@ func testActions(t *testing.T, s *state.Store) {
 		return collector.Action{At: noon.Add(after), Actor: "alice (uid 1000)", Name: "tenants pause", Tenant: tenant, Detail: detail}
 	}
 	first, second, third := entry(0, "acme", "one"), entry(0, "beta", "two"), entry(0, "acme", "three")
-	ok(t, s.AddActions(ctx, first, second, third))
+	began := entry(0, "acme", "begun")
+	operation := must[string](t)(s.BeginActions(ctx, began, entry(0, "beta", "begun")))
+	ok(t, s.EndActions(ctx, operation, first, second, third))
 	last := entry(time.Minute, "acme", "")
 	last.Failure = "the database does not answer"
-	ok(t, s.AddActions(ctx, last))
+	operation = must[string](t)(s.BeginActions(ctx, began))
+	cut := entry(2*time.Minute, "beta", "of a process that dies")
+	must[string](t)(s.BeginActions(ctx, cut))
+	cut.Unfinished, began.Unfinished = true, true
+	equal(t, "what is under way", []collector.Action{first, second, third, began, cut}, must[[]collector.Action](t)(s.Actions(ctx, "", 100)))
+	ok(t, s.EndActions(ctx, operation, last))
+	changesNothing := must[string](t)(s.BeginActions(ctx, began))
+	ok(t, s.EndActions(ctx, changesNothing))
 	ok(t, s.RemoveTenant(ctx, "acme", noon))
-	equal(t, "of all", []collector.Action{first, second, third, last}, must[[]collector.Action](t)(s.Actions(ctx, "", 100)))
+	ok(t, s.RemoveTenant(ctx, "beta", noon))
+	equal(t, "of all", []collector.Action{first, second, third, last, cut}, must[[]collector.Action](t)(s.Actions(ctx, "", 100)))
 	equal(t, "of one", []collector.Action{first, third, last}, must[[]collector.Action](t)(s.Actions(ctx, "acme", 100)))
-	equal(t, "the last", []collector.Action{third, last}, must[[]collector.Action](t)(s.Actions(ctx, "", 2)))
+	equal(t, "the last", []collector.Action{last, cut}, must[[]collector.Action](t)(s.Actions(ctx, "", 2)))
 	equal(t, "of nobody", 0, len(must[[]collector.Action](t)(s.Actions(ctx, "nobody", 100))))
 }
 
