@@ -183,6 +183,9 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 	if a.vault, err = a.openVault(ctx); err != nil {
 		return err
 	}
+	if err := a.proveKey(ctx); err != nil {
+		return err
+	}
 	var secret vault.Secret
 	if !a.cfg.OAuth.ClientSecret.IsZero() {
 		text, err := a.cfg.OAuth.ClientSecret.Resolve()
@@ -224,12 +227,12 @@ func (a *app) openVault(ctx context.Context) (*vault.Vault, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return v, err
 	}
-	stored, err := a.store.Credentials(ctx)
+	use, err := a.keyInUse(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(stored) > 0 {
-		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and what is stored, %s, is encrypted with it: put it back from its backup; if it is lost for good, delete the stored credentials (%s) and connect each tenant again", a.cfg.Vault.KeyFile, count(len(stored), "credential"), a.credentialsPlace())
+	if use != "" {
+		return nil, fmt.Errorf("the key file %s (vault.key_file) is missing, and %s: put it back from its backup; if it is lost for good, delete what is encrypted (%s) and connect each tenant again", a.cfg.Vault.KeyFile, use, a.credentialsPlace())
 	}
 	if err := os.MkdirAll(filepath.Dir(a.cfg.Vault.KeyFile), 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the key file (vault.key_file): %w", err)
@@ -241,7 +244,7 @@ func (a *app) openVault(ctx context.Context) (*vault.Vault, error) {
 // credentialsPlace says where credentials are stored.
 func (a *app) credentialsPlace() string {
 	if a.cfg.State.Driver == config.DriverPostgres {
-		return "the table credentials of the state database"
+		return "the rows of the tables credentials and vault_key of the state database"
 	}
 	return filepath.Join(a.cfg.DataDir, "vault.db")
 }

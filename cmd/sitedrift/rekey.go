@@ -50,7 +50,7 @@ func opRekey(ctx context.Context, a *app, p rekeyParams, _ func(any)) (rekeyed, 
 }
 
 // reseal encrypts all credentials with the present key that are encrypted with
-// another. One that changes meanwhile is looked at again: another process may
+// another, and then what proves the key. One that changes meanwhile is looked at again: another process may
 // have written it with the key that it knew.
 func (a *app) reseal(ctx context.Context) (n int, err error) {
 	for {
@@ -73,8 +73,11 @@ func (a *app) reseal(ctx context.Context) (n int, err error) {
 				moved = true
 			}
 		}
-		if !moved || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return n, ctx.Err()
+		}
+		if !moved {
+			return n, a.resealKeyProof(ctx)
 		}
 	}
 }

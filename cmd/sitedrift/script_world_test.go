@@ -219,6 +219,7 @@ var normalizing = []struct {
 	{regexp.MustCompile(`\b20\d\d-\d\d-\d\d\b`), "DATE"},
 	{regexp.MustCompile(`\bin (\d+m)?\d+(\.\d+)?(ms|µs|s)\b`), "in DURATION"},
 	{regexp.MustCompile(`process \d+`), "process PID"},
+	{regexp.MustCompile(`needs key \d+, key file (\S+) holds \[\d+\]`), "needs key ID, key file $1 holds [ID]"},
 	{regexp.MustCompile(`[^\s"]+ \(uid \d+\) on [\w.-]+`), "USER"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
 	{regexp.MustCompile(`(?m)^sitedrift (\(devel\)|v\d\S*)$`), "sitedrift VERSION"},

@@ -57,6 +57,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"Intents", testIntents},
 		{"SameGrantor", testSameGrantor},
 		{"Reseal", testReseal},
+		{"KeyProof", testKeyProof},
 		{"Actions", testActions},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(t, open(t)) })
