@@ -16,8 +16,8 @@ import (
 
 // Scheduler claims due rows of the work table and runs them. The table is the
 // only truth about schedules, so changes to it need no restart, and several
-// schedulers on one table share the work. All fields but Dormant and Heartbeat must
-// be set.
+// schedulers on one table share the work. All fields but Dormant, Heartbeat and
+// Usable must be set.
 type Scheduler struct {
 	Work   Work
 	Tenant func(ctx context.Context, id string) (Tenant, error)
@@ -28,6 +28,10 @@ type Scheduler struct {
 	// Heartbeat keeps this process known to others on the same table; nil when
 	// there can be none.
 	Heartbeat *Heartbeat
+	// Usable reports whether runs could be stored now. While it says no, nothing is
+	// claimed: the rows stay due, and no site is read in vain (Invariant 11). nil
+	// stands for yes.
+	Usable func(ctx context.Context) bool
 
 	Owner   string        // unique per process
 	Workers int           // runs at once
@@ -91,7 +95,7 @@ const maxClaimPause = 5 * time.Second
 // outcome is unknown would keep others from the work. A replica of which the
 // others do not know that it lives claims nothing.
 func (s *Scheduler) claim(ctx context.Context, n int) ([]Job, error) {
-	if n <= 0 || !s.Heartbeat.Beats() {
+	if n <= 0 || !s.Heartbeat.Beats() || s.Usable != nil && !s.Usable(ctx) {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

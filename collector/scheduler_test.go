@@ -3,6 +3,7 @@ package collector_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,4 +310,52 @@ func TestProjectorShowsWhatWasLeft(t *testing.T) {
 	look(0)
 	look(1)
 	look(0)
+}
+
+// TestNothingIsClaimedInVain: while runs could not be stored, due rows wait; then one
+// run stands for all that was missed (Invariant 11).
+func TestNothingIsClaimedInVain(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.until(d.clock.now().Add(time.Hour))
+	d.runs = nil
+	d.clock.advance(3 * time.Hour)
+	asked := make(chan struct{})
+	var usable atomic.Bool
+	d.Usable = func(ctx context.Context) bool {
+		select {
+		case asked <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return usable.Load()
+	}
+	ran := make(chan struct{})
+	d.Run = func(ctx context.Context, r collector.Request) (schemas.Run, error) {
+		defer close(ran)
+		return d.note(ctx, r)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx, time.Millisecond) }()
+	for range 3 {
+		select {
+		case <-asked:
+		case <-ran:
+			t.Fatal("a run was begun in vain")
+		}
+	}
+	usable.Store(true)
+	for begun := false; !begun; {
+		select {
+		case <-asked:
+		case <-ran:
+			begun = true
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff([]collector.Trigger{collector.TriggerCatchUp}, d.triggers()); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
+	}
 }

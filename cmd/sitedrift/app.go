@@ -324,7 +324,7 @@ func (a *app) join() {
 		SpoolDir: a.cfg.DataDir, SpoolMemory: 32 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
 	}
 	a.scheduler = &collector.Scheduler{
-		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant, Heartbeat: a.heartbeat,
+		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant, Heartbeat: a.heartbeat, Usable: a.warehouse.Usable,
 		Owner: a.owner, Workers: l.Concurrency, Lease: time.Minute, Jitter: a.cfg.Jitter, Grace: 30 * time.Second, Now: a.out.now, Log: a.log.Named("schedule"),
 	}
 }

@@ -30,6 +30,7 @@ type killWorld struct {
 	*killSite
 	replicas bool     // there are several; each take-over leaves an attempt number out
 	freezes  bool     // the fail point freezes
+	fails    bool     // runs may fail: databases are ill at times
 	cutOff   sync.Map // groups in whose run the last daemon was killed, as far as seen
 }
 

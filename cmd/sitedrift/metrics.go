@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +16,7 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
 	"github.com/sitedrift/sitedrift/schemas"
+	"github.com/sitedrift/sitedrift/sinks/clickhouse"
 )
 
 // metrics are the daemon's, in a registry of their own.
@@ -190,8 +193,17 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// wrong says what is wrong with a store, for whoever may ask the probe: no names
+// and addresses.
+func wrong(err error) string {
+	if trouble := (*clickhouse.Trouble)(nil); errors.As(err, &trouble) {
+		return trouble.What
+	}
+	return "does not answer"
+}
+
 // handler serves /metrics, /healthz (the process works) and /readyz (its stores
-// answer).
+// answer, and the warehouse takes rows).
 func (a *app) handler() http.Handler {
 	a.metrics.registry.MustRegister(newStateCollector(a))
 	mux := http.NewServeMux()
@@ -201,21 +213,19 @@ func (a *app) handler() http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
 		problems := []string{}
-		for name, ping := range map[string]func(context.Context) error{"state": a.store.Ping, "warehouse": a.warehouse.Ping} {
+		for name, ping := range map[string]func(context.Context) error{"state": a.store.Ping, "warehouse": a.warehouse.Ready} {
 			if err := ping(ctx); err != nil {
 				a.log.Warn("not ready", zap.String("part", name), zap.Error(err))
-				problems = append(problems, name)
+				problems = append(problems, name+" "+wrong(err))
 			}
 		}
 		if !a.heartbeat.Beats() {
-			problems = append(problems, "heartbeat")
+			problems = append(problems, "heartbeat "+wrong(nil))
 		}
 		if len(problems) > 0 {
 			slices.Sort(problems)
 			w.WriteHeader(http.StatusServiceUnavailable)
-			for _, p := range problems {
-				_, _ = w.Write([]byte(p + " does not answer\n"))
-			}
+			_, _ = w.Write([]byte(strings.Join(problems, "\n") + "\n"))
 			return
 		}
 		_, _ = w.Write([]byte("ready\n"))

@@ -23,12 +23,13 @@ import (
 // and one configuration.
 type fleet struct {
 	*killWorld
-	config string // its data_dir is each replica's own
+	cluster *statetest.Cluster
+	config  string // its data_dir is each replica's own
 }
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
-	f := &fleet{killWorld: &killWorld{bin: killable(t), dir: t.TempDir()}}
+	f := &fleet{killWorld: &killWorld{bin: killable(t), dir: t.TempDir()}, cluster: statetest.StartCluster(t)}
 	engine, err := embedded.Start(t.Context(), embedded.Settings{Dir: filepath.Join(f.dir, "warehouse"), Command: []string{f.bin, "engine"}, ListenHTTP: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +45,7 @@ func newFleet(t *testing.T) *fleet {
 	})}
 	app := f.provider.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
 	f.write(t, "client-secret", app.ClientSecret)
-	f.write(t, "state", statetest.StartCluster(t).Database(t))
+	f.write(t, "state", f.cluster.Database(t))
 	f.write(t, "warehouse-dsn", fmt.Sprintf("http://default:%s@%s/", engine.Token(), engine.HTTPAddr()))
 	f.config = fmt.Sprintf(`
 data_dir: data

@@ -8,22 +8,37 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/collector/state/statetest"
 	"github.com/sitedrift/sitedrift/config"
 )
 
 // TestWaitsForTheStateDatabase: a daemon that starts before its database is alive
-// and not ready, and goes on as soon as the database answers.
+// and not ready. It says that the database does not answer, then that it belongs to
+// a newer release, and goes on as soon as a backup of before is there.
 func TestWaitsForTheStateDatabase(t *testing.T) {
-	dsn, err := url.Parse(statetest.StartCluster(t).Database(t))
+	cluster := statetest.StartCluster(t)
+	dsn, err := url.Parse(cluster.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+	store, err := state.OpenPostgres(t.Context(), dsn.String())
+	if err == nil {
+		err = store.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(dsn.Path, "/")
+	cluster.Exec(t, name, "CREATE TABLE backup AS SELECT version FROM sitedrift_state_oldest; INSERT INTO sitedrift_state_version (version_id, is_applied) VALUES (9001, TRUE); UPDATE sitedrift_state_oldest SET version = 9001")
 	dir, q := t.TempDir(), dsn.Query()
 	socket := q.Get("host")
 	q.Set("host", filepath.Join(dir, "socket")) // where nothing is yet
@@ -49,8 +64,22 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	opened := make(chan error, 1)
+	core, logs := observer.New(zapcore.WarnLevel)
+	says := func(text string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			for _, e := range logs.FilterMessage("waiting for the state database").All() {
+				if strings.Contains(fmt.Sprint(e.ContextMap()["error"]), text) {
+					return
+				}
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the log does not say %q: %v", text, logs.All())
+			}
+		}
+	}
 	go func() {
-		a, err := openWaiting(t.Context(), cfg, zap.NewNop(), needs{})
+		a, err := openWaiting(t.Context(), cfg, zap.New(core), needs{})
 		if err == nil {
 			err = a.close(t.Context())
 		}
@@ -75,9 +104,12 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 	if code, _ := ask("/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz says %d", code)
 	}
+	says("the state database does not answer")
 	if err := os.Symlink(socket, filepath.Join(dir, "socket")); err != nil {
 		t.Fatal(err)
 	}
+	says("only releases that know version 9001 or newer may use it")
+	cluster.Exec(t, name, "DELETE FROM sitedrift_state_version WHERE version_id = 9001; UPDATE sitedrift_state_oldest SET version = (SELECT version FROM backup)")
 	if err := <-opened; err != nil {
 		t.Error(err)
 	}

@@ -12,6 +12,19 @@ var ErrInUse = errors.New("state directory is in use")
 // ErrUnreachable says that the state database does not answer now, and may later.
 var ErrUnreachable = errors.New("the state database does not answer")
 
+// ErrUnfit says that the state database answers and cannot be used as it is: it
+// refuses, is too old, or belongs to a newer release. Whoever runs it can mend that.
+var ErrUnfit = errors.New("the state database cannot be used as it is")
+
+// unfitError is an ErrUnfit that says what is wrong in its own words.
+type unfitError struct{ error }
+
+// Unwrap gives the cause.
+func (e unfitError) Unwrap() error { return e.error }
+
+// Is makes errors.Is(err, ErrUnfit) true.
+func (unfitError) Is(target error) bool { return target == ErrUnfit }
+
 // ErrUnknownTenant says that no such tenant is stored.
 var ErrUnknownTenant = errors.New("unknown tenant")
 

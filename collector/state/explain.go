@@ -26,7 +26,8 @@ const (
 )
 
 // explain says of an error at the opening of the state what stands in the way and
-// what to do about it. pgx keeps the password out of its texts.
+// what to do about it: ErrUnreachable, or ErrUnfit. pgx keeps the password out of its
+// texts.
 func explain(cfg *pgx.ConnConfig, err error) error {
 	at := fmt.Sprintf("state database at %s", cfg.Host)
 	answer := (*pgconn.PgError)(nil)
@@ -34,7 +35,7 @@ func explain(cfg *pgx.ConnConfig, err error) error {
 		if unreachable(err) {
 			return fmt.Errorf("%s: %w: %w", at, ErrUnreachable, err)
 		}
-		return fmt.Errorf("%s: %w", at, err)
+		return unfitError{fmt.Errorf("%s: %w", at, err)}
 	}
 	hint := ""
 	switch code := answer.Code; {
@@ -49,9 +50,9 @@ func explain(cfg *pgx.ConnConfig, err error) error {
 	case strings.HasPrefix(code, pgClassResources), strings.HasPrefix(code, pgClassShuttingOff), strings.HasPrefix(code, pgClassConnection):
 		return fmt.Errorf("%s: %w: %w", at, ErrUnreachable, err)
 	default:
-		return fmt.Errorf("%s: %w", at, err)
+		return unfitError{fmt.Errorf("%s: %w", at, err)}
 	}
-	return fmt.Errorf("%s: %s (%w)", at, hint, err)
+	return unfitError{fmt.Errorf("%s: %s (%w)", at, hint, err)}
 }
 
 // unreachable reports whether an error that is no answer of the server comes from

@@ -96,3 +96,6 @@ func Downgrade(t *testing.T, s *Store, schema string, version int64) {
 		t.Fatal(err)
 	}
 }
+
+// CheckServer refuses a server that is too old, by its number.
+func CheckServer(version int) error { return checkServer(version) }

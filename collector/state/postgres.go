@@ -25,7 +25,8 @@ const connectTimeout = 5 * time.Second
 // created in the first schema of the search path; give sitedrift a database or
 // a schema of its own. dsn is a URL or a list of keywords (PostgreSQL manual,
 // "Connection Strings"). Concurrent callers migrate one after the other.
-// ErrUnreachable when the server does not answer, or not yet: it may later. Leases
+// ErrUnreachable when the server does not answer, or not yet: it may later; ErrUnfit
+// when it answers and something of it has to be mended. Leases
 // and heartbeats go by the server's clock.
 func OpenPostgres(ctx context.Context, dsn string) (*Store, error) {
 	cfg, err := pgx.ParseConfig(dsn)
@@ -60,8 +61,8 @@ func prepare(ctx context.Context, d *pool) error {
 	if err := d.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::INTEGER`).Scan(&version); err != nil {
 		return err
 	}
-	if version < oldestPostgres*10_000 {
-		return fmt.Errorf("the server is PostgreSQL %d, which is too old: %d or newer is needed", version/10_000, oldestPostgres)
+	if err := checkServer(version); err != nil {
+		return err
 	}
 	for _, m := range []migrations{stateMigrations, vaultMigrations} {
 		if err := migrate(ctx, d, m); err != nil {
@@ -69,4 +70,12 @@ func prepare(ctx context.Context, d *pool) error {
 		}
 	}
 	return nil
+}
+
+// checkServer refuses servers that are too old, by their server_version_num.
+func checkServer(version int) error {
+	if version >= oldestPostgres*10_000 {
+		return nil
+	}
+	return fmt.Errorf("the server is PostgreSQL %d, which is too old: %d or newer is needed", version/10_000, oldestPostgres)
 }

@@ -84,9 +84,18 @@ func TestPostgres(t *testing.T) {
 			"no such user": {strings.Replace(dsn, "sitedrift@", "stranger@", 1), "does not let user stranger in"},
 		} {
 			_, err := state.OpenPostgres(t.Context(), f.dsn)
-			if err == nil || !strings.Contains(err.Error(), f.want) || errors.Is(err, state.ErrUnreachable) {
+			if err == nil || !strings.Contains(err.Error(), f.want) || !errors.Is(err, state.ErrUnfit) || errors.Is(err, state.ErrUnreachable) {
 				t.Errorf("%s: %v; want %q", what, err, f.want)
 			}
+		}
+	})
+
+	t.Run("TooOld", func(t *testing.T) {
+		if err := state.CheckServer(12_0022); err == nil || err.Error() != "the server is PostgreSQL 12, which is too old: 13 or newer is needed" {
+			t.Error(err)
+		}
+		if err := state.CheckServer(13_0000); err != nil {
+			t.Error(err)
 		}
 	})
 

@@ -83,7 +83,7 @@ func (w *Warehouse) insertExpected(ctx context.Context, expected []schemas.Expec
 			return fmt.Errorf("record that tenant %s delivers %s: %w", e.Tenant, e.Dataset, err)
 		}
 	}
-	if err := batch.Send(); err != nil {
+	if err := w.trouble(ctx, batch.Send()); err != nil {
 		return fmt.Errorf("record what %d tiles expect: %w", len(expected), err)
 	}
 	return nil

@@ -72,7 +72,7 @@ func (w *Warehouse) each(ctx context.Context, sql string, row func(), dest ...an
 		}
 		row()
 	}
-	return errors.Join(rows.Err(), rows.Close())
+	return errors.Join(w.trouble(ctx, rows.Err()), rows.Close())
 }
 
 // recordViews notes how the views were created, those that are new to it.
@@ -99,7 +99,7 @@ func (w *Warehouse) recordViews(ctx context.Context) error {
 			return err
 		}
 	}
-	return batch.Send()
+	return w.trouble(ctx, batch.Send())
 }
 
 // owner is the installation that the database belongs to; nil when to nobody.

@@ -40,7 +40,7 @@ type Settings struct {
 // Warehouse is a ClickHouse database as the place where runs are stored and
 // compared with. It is safe for concurrent use.
 type Warehouse struct {
-	conn     driver.Conn // its session is in no database that may be missing
+	conn     driver.Conn // its session is in no database that may be missing; its errors are watched for troubles
 	people   driver.Conn // for Query: unqualified names are those of the contract
 	layout   layout
 	datasets []*schemas.Dataset
@@ -49,6 +49,8 @@ type Warehouse struct {
 	log      *zap.Logger
 	now      func() time.Time
 	trace    func(string)
+	at       string // where the server is, for people
+	health   health
 }
 
 // Oldest version of ClickHouse with which a statement over several views sees
@@ -57,7 +59,8 @@ type Warehouse struct {
 const oldestMajor, oldestMinor = 25, 12
 
 // Open connects and checks that the server can keep the warehouse's promises.
-// It changes nothing; see Migrate.
+// It changes nothing; see Migrate. ErrUnavailable when the server does not answer,
+// refuses, or is too old: it may be mended while the caller waits.
 func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	if s.Options == nil {
 		return nil, errors.New("clickhouse: no connection options given")
@@ -70,7 +73,7 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	}
 	w := &Warehouse{
 		layout: layout{database: Database, cluster: s.Cluster}, datasets: s.Datasets, versions: map[string]int{},
-		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace,
+		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace, at: strings.Join(s.Options.Addr, ", "),
 	}
 	if w.log == nil {
 		w.log = zap.NewNop()
@@ -93,10 +96,11 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	if s.Cluster != "" {
 		own.Settings, people.Settings = clusterSettings(own.Settings), clusterSettings(people.Settings)
 	}
-	var err error
-	if w.conn, err = ch.Open(&own); err != nil {
+	conn, err := ch.Open(&own)
+	if err != nil {
 		return nil, fmt.Errorf("clickhouse: connection options: %w", err)
 	}
+	w.conn = watched{conn, w.trouble}
 	if w.people, err = ch.Open(&people); err != nil {
 		return nil, errors.Join(fmt.Errorf("clickhouse: connection options: %w", err), w.conn.Close())
 	}
@@ -115,11 +119,17 @@ func (w *Warehouse) checkServer(ctx context.Context) error {
 	if err := row.Scan(&version, &shared); err != nil {
 		var e *ch.Exception
 		if errors.As(err, &e) && e.Code == codeUnknownSetting {
-			return fmt.Errorf("clickhouse: the server is too old: it does not know the setting enable_shared_storage_snapshot_in_query; version %d.%d or newer is needed", oldestMajor, oldestMinor)
+			return unfitError{fmt.Errorf("clickhouse: the server at %s is too old: it does not know the setting enable_shared_storage_snapshot_in_query; version %d.%d or newer is needed: upgrade the server, or use the embedded engine", w.at, oldestMajor, oldestMinor)}
+		}
+		if errors.Is(err, ErrUnavailable) { // says all
+			return err
 		}
 		return fmt.Errorf("clickhouse: ask the server for its version: %w", err)
 	}
-	return checkVersion(version, shared)
+	if err := checkVersion(version, shared); err != nil {
+		return unfitError{err}
+	}
+	return nil
 }
 
 func checkVersion(version, shared string) error {

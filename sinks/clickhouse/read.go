@@ -54,7 +54,7 @@ func (w *Warehouse) read(ctx context.Context, columns []readColumn, rest string,
 			return nil
 		}
 		if err != nil {
-			return exceptionBehind(r, err)
+			return w.trouble(ctx, exceptionBehind(r, err))
 		}
 		if rows > 0 {
 			if err := each(rows); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -108,6 +109,9 @@ func (w *Warehouse) send(ctx context.Context, table string, columns []nativeColu
 	}
 	sql := fmt.Sprintf("INSERT INTO %s (%s)", w.layout.object(table), names("", list))
 	if err := w.conn.InsertFormat(ch.Context(ctx, ch.WithSettings(settings)), "Native", sql, body); err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			w.health.refused(table)
+		}
 		return fmt.Errorf("insert into %s: %w", table, err)
 	}
 	return nil

@@ -25,6 +25,9 @@ import (
 type Cluster struct {
 	socket    string
 	databases atomic.Int64
+	log       lockedBuffer
+	command   func() *exec.Cmd // the server, not started yet
+	running   *server
 }
 
 // StartCluster initializes and starts a cluster with the installed PostgreSQL,
@@ -62,52 +65,70 @@ func StartCluster(t testing.TB, settings ...string) *Cluster {
 	for _, s := range append([]string{"listen_addresses=", "unix_socket_directories=" + dir, "fsync=off", "full_page_writes=off", "max_connections=200"}, settings...) {
 		args = append(args, "-c", s)
 	}
-	var log lockedBuffer
-	server := exec.Command(filepath.Join(bin, "postgres"), args...)
-	server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attr, dir, &log, &log
-	supervise(t, server, &log)
-
 	c := &Cluster{socket: dir}
-	c.awaitReady(t, &log)
+	c.command = func() *exec.Cmd {
+		server := exec.Command(filepath.Join(bin, "postgres"), args...)
+		server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attr, dir, &c.log, &c.log
+		return server
+	}
+	t.Cleanup(func() { c.Stop(t) })
+	c.Start(t)
 	return c
 }
 
-// supervise runs the server until the end of the test.
-func supervise(t testing.TB, server *exec.Cmd, log *lockedBuffer) {
+// server is a process of PostgreSQL.
+type server struct {
+	process *os.Process
+	ended   <-chan error
+}
+
+// Start starts the server again after Stop, and returns when it answers.
+func (c *Cluster) Start(t testing.TB) {
 	t.Helper()
+	command := c.command()
 	started, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
 		// The kernel kills the server when the thread that started it dies
 		// (see unprivileged), so this one is kept until the server has ended.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := server.Start()
+		err := command.Start()
 		started <- err
 		if err == nil {
-			ended <- server.Wait()
+			ended <- command.Wait()
 		}
 	}()
 	if err := <-started; err != nil {
 		t.Fatalf("start postgres: %v", err)
 	}
-	t.Cleanup(func() {
-		// SIGINT is PostgreSQL's fast shutdown.
-		if err := server.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Errorf("stop postgres: %v", err)
-		}
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Errorf("postgres ended with %v:\n%s", err, log)
-			}
-		case <-time.After(time.Minute):
-			_ = server.Process.Kill()
-			t.Errorf("postgres did not stop within a minute:\n%s", log)
-		}
-	})
+	c.running = &server{command.Process, ended}
+	c.awaitReady(t)
 }
 
-func (c *Cluster) awaitReady(t testing.TB, log *lockedBuffer) {
+// Stop shuts the server down as its administrator would in a hurry: its clients
+// are cut off. Nothing happens when it is stopped already.
+func (c *Cluster) Stop(t testing.TB) {
+	t.Helper()
+	if c.running == nil {
+		return
+	}
+	// SIGINT is PostgreSQL's fast shutdown.
+	if err := c.running.process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("stop postgres: %v", err)
+	}
+	select {
+	case err := <-c.running.ended:
+		if err != nil {
+			t.Errorf("postgres ended with %v:\n%s", err, &c.log)
+		}
+	case <-time.After(time.Minute):
+		_ = c.running.process.Kill()
+		t.Errorf("postgres did not stop within a minute:\n%s", &c.log)
+	}
+	c.running = nil
+}
+
+func (c *Cluster) awaitReady(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -119,7 +140,7 @@ func (c *Cluster) awaitReady(t testing.TB, log *lockedBuffer) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("postgres does not answer: %v\n%s", err, log)
+			t.Fatalf("postgres does not answer: %v\n%s", err, &c.log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
