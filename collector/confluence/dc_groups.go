@@ -35,28 +35,7 @@ func normalizeDataCenterGroup(w *dcGroupWire) (row datasets.Group, why string) {
 
 // readDataCenterGroups lists the groups.
 func (s *visit) readDataCenterGroups(ctx context.Context, _ string, yield yielder) error {
-	s.begin(tableGroups)
-	var bad lacking
-	l := listing[dcGroupWire]{path: pathGroupsDC, limit: limitDC, decode: decodeDataCenterGroups, id: dcGroupName}
-	err := offsetPages(ctx, s, datasets.Groups.Dataset, l, func(items []dcGroupWire) error {
-		rows := make([]datasets.Group, 0, len(items))
-		var unknown []datasets.Group
-		for i := range items {
-			row, why := normalizeDataCenterGroup(&items[i])
-			if why != "" {
-				bad.add("group", row.GroupID, why)
-				unknown = append(unknown, row)
-			} else {
-				rows = append(rows, row)
-			}
-			s.list(tableGroups, row.GroupID, row.Name)
-		}
-		return yieldPage(yield, datasets.Groups, rows, unknown)
-	})
-	if err != nil {
-		return err
-	}
-	return bad.err("GET " + pathGroupsDC)
+	return listGroups(ctx, s, listing[dcGroupWire]{path: pathGroupsDC, limit: limitDC, decode: decodeDataCenterGroups, id: dcGroupName}, normalizeDataCenterGroup, yield)
 }
 
 // oneDataCenterGroup asks for a group by its name.

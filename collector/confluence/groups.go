@@ -62,14 +62,18 @@ func normalizeGroup(w *groupWire) (row datasets.Group, why string) {
 
 // readGroups lists the groups.
 func (s *visit) readGroups(ctx context.Context, _ string, yield yielder) error {
+	return listGroups(ctx, s, listing[groupWire]{path: pathGroups, limit: limitV1, weight: weightIdentity, decode: decodeGroups, id: groupID}, normalizeGroup, yield)
+}
+
+// listGroups lists the groups of either deployment.
+func listGroups[W any](ctx context.Context, s *visit, l listing[W], normalize func(*W) (datasets.Group, string), yield yielder) error {
 	s.begin(tableGroups)
 	var bad lacking
-	l := listing[groupWire]{path: pathGroups, limit: limitV1, weight: weightIdentity, decode: decodeGroups, id: groupID}
-	err := offsetPages(ctx, s, datasets.Groups.Dataset, l, func(items []groupWire) error {
+	err := offsetPages(ctx, s, datasets.Groups.Dataset, l, func(items []W) error {
 		rows := make([]datasets.Group, 0, len(items))
 		var unknown []datasets.Group
 		for i := range items {
-			row, why := normalizeGroup(&items[i])
+			row, why := normalize(&items[i])
 			if why != "" {
 				bad.add("group", row.GroupID, why)
 				unknown = append(unknown, row)
@@ -83,7 +87,7 @@ func (s *visit) readGroups(ctx context.Context, _ string, yield yielder) error {
 	if err != nil {
 		return err
 	}
-	return bad.err("GET " + pathGroups)
+	return bad.err("GET " + l.path)
 }
 
 // oneGroup asks for a group by its id.
