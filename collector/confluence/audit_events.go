@@ -129,6 +129,20 @@ func decodeAudit(body []byte) (batch[auditWire], error) {
 	return b, nil
 }
 
+// auditChange and auditObject are the elements of changed_values and associations,
+// whoever tells of the event.
+type (
+	auditChange struct {
+		Name string  `json:"name"`
+		Old  *string `json:"old"`
+		New  *string `json:"new"`
+	}
+	auditObject struct {
+		Type string `json:"type"`
+		Name string `json:"name"`
+	}
+)
+
 // normalizeAudit turns a record into a row without its occurrence.
 func normalizeAudit(w *auditWire) datasets.AuditEvent {
 	row := datasets.AuditEvent{At: time.UnixMilli(*w.CreationDate).UTC(), Address: optional(w.RemoteAddress), Description: optional(w.Description), SysAdmin: w.SysAdmin}
@@ -144,22 +158,13 @@ func normalizeAudit(w *auditWire) datasets.AuditEvent {
 	if o := w.Affected; o != nil {
 		row.AffectedType, row.AffectedName = optional(o.Type), optional(o.Name)
 	}
-	type change struct {
-		Name string  `json:"name"`
-		Old  *string `json:"old"`
-		New  *string `json:"new"`
-	}
-	var changes []change
+	var changes []auditChange
 	for _, c := range w.Changed {
-		changes = append(changes, change{firstText(c.Name), c.Old, c.New})
+		changes = append(changes, auditChange{firstText(c.Name), c.Old, c.New})
 	}
-	type object struct {
-		Type string `json:"type"`
-		Name string `json:"name"`
-	}
-	var objects []object
+	var objects []auditObject
 	for _, o := range w.Associated {
-		objects = append(objects, object{firstText(o.Type), firstText(o.Name)})
+		objects = append(objects, auditObject{firstText(o.Type), firstText(o.Name)})
 	}
 	row.ChangedValues, row.Associations = listJSON(changes), listJSON(objects)
 	row.ContentHash = auditHash(&row)

@@ -96,26 +96,17 @@ func normalizeDataCenterAudit(w *dcAuditWire) datasets.AuditEvent {
 	if a := w.Author; a != nil {
 		row.AuthorID, row.AuthorName, row.AuthorType = optional(a.ID), optional(a.Name), optional(a.Type)
 	}
-	type object struct {
-		Type string `json:"type"`
-		Name string `json:"name"`
-	}
-	var others []object
+	var others []auditObject
 	for i, o := range w.Affected {
 		if i == 0 {
 			row.AffectedType, row.AffectedName = optional(o.Type), optional(o.Name)
 		} else {
-			others = append(others, object{firstText(o.Type), firstText(o.Name)})
+			others = append(others, auditObject{firstText(o.Type), firstText(o.Name)})
 		}
 	}
-	type change struct {
-		Name string  `json:"name"`
-		Old  *string `json:"old"`
-		New  *string `json:"new"`
-	}
-	var changes []change
+	var changes []auditChange
 	for _, c := range w.Changed {
-		changes = append(changes, change{firstText(c.Key), c.From, c.To})
+		changes = append(changes, auditChange{firstText(c.Key), c.From, c.To})
 	}
 	type attribute struct {
 		Name  string  `json:"name"`

@@ -63,21 +63,17 @@ func normalizeEvent(w *eventWire) datasets.AuditEvent {
 	if w.Message != nil {
 		row.Description = optional(w.Message.Content)
 	}
-	type object struct {
-		Type string `json:"type"`
-		Name string `json:"name"`
-	}
-	var others []object
+	var others []auditObject
 	for i := range a.Context {
 		o := &a.Context[i]
 		if i == 0 {
 			row.AffectedType, row.AffectedName = optional(o.Type), optional(new(o.name()))
 		} else {
-			others = append(others, object{firstText(o.Type), o.name()})
+			others = append(others, auditObject{firstText(o.Type), o.name()})
 		}
 	}
 	for i := range a.Container {
-		others = append(others, object{firstText(a.Container[i].Type), a.Container[i].name()})
+		others = append(others, auditObject{firstText(a.Container[i].Type), a.Container[i].name()})
 	}
 	row.Associations = listJSON(others)
 	row.ContentHash = auditHash(&row)
