@@ -133,7 +133,8 @@ func (d *reading) part(held bool, observed time.Time) schemas.Part {
 		coverage[i].ObservedAt = observed
 	}
 	part := schemas.Part{Table: d.table, Head: head, Coverage: blocksOf(schemas.CoverageTable, coverage)}
-	if !held {
+	counts := !held && d.readAny()
+	if counts {
 		events = append(d.baselineChanges(head.Rows), events...)
 		part.Rows = d.rows.blocks(nil)
 	}
@@ -142,7 +143,7 @@ func (d *reading) part(held bool, observed time.Time) schemas.Part {
 	}
 	at, seq := schemas.ChangesTable.Column("observed_at"), schemas.ChangesTable.Column("seq")
 	var stream schemas.Blocks
-	if !held {
+	if counts {
 		stream = d.changes.blocks(func(b *schemas.Block) {
 			for i := range b.N {
 				b.Cols[at].Ints[i], b.Cols[seq].Ints[i] = observed.UnixMilli(), int64(head.Seq)

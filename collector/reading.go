@@ -342,14 +342,16 @@ func (d *reading) mismatch() bool {
 // touchedSite reports whether the dataset was read at all.
 func (d *reading) touchedSite() bool { return d.fingerprint != "" }
 
-// readAny reports whether at least one partition gave rows that count.
+// readAny reports whether what the reading gave counts: at least one partition was
+// read, or left with its parent. Otherwise nothing of it is stored, also not what
+// came before the reading broke off: the head stays, and the next run finds it.
 func (d *reading) readAny() bool {
 	for _, e := range d.coverage {
 		if e == nil || e.State == schemas.CoveragePartial {
 			return true
 		}
 	}
-	return d.touchedSite() && len(d.coverage) == 0 // complete, and there is nothing to read
+	return d.counts.Vanished > 0 || d.touchedSite() && len(d.coverage) == 0 // complete, and there is nothing to read
 }
 
 // conclude derives the state of the dataset as a whole from its partitions.

@@ -283,7 +283,7 @@ func (x *run) row(outcome schemas.Outcome) schemas.Run {
 			evidence = append(evidence, d.table.Name+": "+d.state.Error())
 		}
 		r.RowsRead += d.read
-		if outcome == schemas.OutcomeChanged || outcome == schemas.OutcomeFailed {
+		if outcome == schemas.OutcomeChanged && d.readAny() {
 			r.Written += d.rows.rows
 			r.Added += d.counts.Added
 			r.Changed += d.counts.Changed

@@ -144,6 +144,27 @@ func TestUnreadablePartitionYieldsNoRemoval(t *testing.T) {
 	}
 }
 
+// TestBrokenListingStoresNothing lets the list of spaces break off after its first
+// answer. What came by then has changed, and the next run tells of it.
+func TestBrokenListingStoresNothing(t *testing.T) {
+	w := newWorld(t, small())
+	w.run(schemas.GroupPosture)
+	space := w.site.Truth().Spaces[0]
+	w.site.RenameSpace(space.ID, "Other name")
+	listing := func(r *sim.Request) bool { return strings.HasSuffix(r.Endpoint, "/spaces") }
+	w.site.Fail(sim.Fault{Kind: sim.FaultShortWithNext, Match: listing, Page: 1, Times: -1})
+	w.site.Fail(sim.Fault{Kind: sim.FaultStatus, Match: listing, Status: 403, Page: 2, Times: -1})
+	if row := w.run(schemas.GroupPosture); row.Changed != 0 || row.Error == "" {
+		t.Errorf("changed %d, error %q; want 0, and an error", row.Changed, row.Error)
+	}
+	w.site.ClearFaults()
+	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeChanged {
+		t.Errorf("outcome %s: %s", row.Outcome, row.Error)
+	}
+	w.want("SELECT change, entity_key FROM sitedrift.changes WHERE tenant_id = $T AND dataset = 'spaces' AND change NOT IN ('baseline', 'coverage')", "changed "+space.ID)
+	w.equalsTruth(schemas.GroupPosture)
+}
+
 // TestEmptyReadingNeedsAWitness is the other half of Invariant 1.
 func TestEmptyReadingNeedsAWitness(t *testing.T) {
 	t.Run("empty once", func(t *testing.T) {
