@@ -179,10 +179,27 @@ func (s *Scheduler) work(ctx context.Context, job Job, progress func(Progress)) 
 	case failures > 0:
 		next = schedule.RetryAt(failures, s.Now(), next)
 	}
-	if err := s.Work.Finish(finish, job, next, failures); err != nil {
-		log.Error("finish the work", zap.Error(err))
-	}
+	s.finish(finish, log, job, next, failures)
 	return run, err
+}
+
+// finish sets the job's next start. A table that cannot be written for a moment,
+// since its disk is full or its server restarts, is tried again until the context
+// ends: the group would stand still for as long as its lease lives.
+func (s *Scheduler) finish(ctx context.Context, log *zap.Logger, job Job, next time.Time, failures int) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, maxClaimPause) {
+		err := s.Work.Finish(ctx, job, next, failures)
+		if err == nil {
+			return
+		}
+		log.Error("finish the work", zap.Error(err))
+		if errors.Is(err, ErrFenced) {
+			return
+		}
+		if wait(ctx, pause); ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // plan computes, as of the claim, when the job starts next and why it runs now

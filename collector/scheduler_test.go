@@ -2,6 +2,7 @@ package collector_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -126,6 +127,34 @@ func TestEveryTickRunsOnceAndDowntimeIsMadeUpForOnce(t *testing.T) {
 	d.until(d.clock.now().Add(2 * time.Hour))
 	if diff := gocmp.Diff([]collector.Trigger{collector.TriggerCatchUp, collector.TriggerSchedule, collector.TriggerSchedule}, d.triggers()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// fullTable cannot be written for a moment, when a job is finished.
+type fullTable struct {
+	*state.Store
+	fails int
+}
+
+func (f *fullTable) Finish(ctx context.Context, job collector.Job, next time.Time, failures int) error {
+	if f.fails--; f.fails >= 0 {
+		return errors.New("the disk is full")
+	}
+	return f.Store.Finish(ctx, job, next, failures)
+}
+
+// TestFinishIsTriedAgain lets the end of a run be told at the second try. The
+// group does not wait for the end of its lease.
+func TestFinishIsTriedAgain(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.Work = &fullTable{d.store, 1}
+	d.until(d.clock.now().Add(time.Hour))
+	if len(d.runs) != 1 {
+		t.Fatalf("%d runs in an hour of an hourly schedule", len(d.runs))
+	}
+	due, err := d.store.NextDue(t.Context())
+	if err != nil || due.Before(d.clock.now().Add(d.Lease)) {
+		t.Errorf("the group is due at %s, after a run at %s: %v", due, d.runs[0].at, err)
 	}
 }
 
