@@ -30,7 +30,7 @@ func keyColumn(d *schemas.Dataset) string {
 	return d.Columns[i].Name
 }
 
-func (d *daemon) history(t *testing.T) []killVersion {
+func (d *daemon) history(t testing.TB) []killVersion {
 	t.Helper()
 	rows := d.mustAll(t, each(killTables(), func(table *schemas.Dataset) string {
 		partition := table.PartitionColumn
@@ -52,7 +52,7 @@ toString(valid_from) AS f, ifNull(toString(valid_to), '') AS u, toString(run_id)
 // checkHistory checks that the versions of each entity follow each other: they
 // do not overlap, an entity is added when it is not there, and changes and ends
 // when it is; what is there in the end is what the view shows.
-func checkHistory(t *testing.T, versions []killVersion, want killRows) {
+func checkHistory(t testing.TB, versions []killVersion, want killRows) {
 	t.Helper()
 	byEntity := map[[4]string][]killVersion{}
 	for _, v := range versions {
@@ -113,7 +113,7 @@ type killRun struct {
 
 // runs are the rows of runs. A run whose row was stored and that was then cut off
 // must not be told of as cut off.
-func (d *daemon) runs(t *testing.T) (all []killRun) {
+func (d *daemon) runs(t testing.TB) (all []killRun) {
 	t.Helper()
 	for _, r := range d.mustRows(t, `SELECT toString(run_id), outcome FROM runs WHERE outcome = 'abandoned'
 AND run_id IN (SELECT run_id FROM sitedrift.runs_log WHERE gate = '' AND outcome != 'abandoned')`) {
@@ -133,7 +133,7 @@ AND run_id IN (SELECT run_id FROM sitedrift.runs_log WHERE gate = '' AND outcome
 // each published run is whole: the versions that readers see of it, over all
 // datasets, are as many as it says that it wrote. It returns how many runs were
 // cut off.
-func (d *daemon) checkRuns(t *testing.T, versions []killVersion) (abandoned int) {
+func (d *daemon) checkRuns(t testing.TB, versions []killVersion) (abandoned int) {
 	t.Helper()
 	type tally struct{ written, added, changed, ended int }
 	seen := map[string]*tally{}
@@ -160,7 +160,7 @@ func (d *daemon) checkRuns(t *testing.T, versions []killVersion) (abandoned int)
 		}
 		ids[r.id] = true
 		lane := [2]string{r.tenant, r.group}
-		if r.seq != last[lane]+1 && !(d.world.replicas && r.seq > last[lane]) {
+		if r.seq != last[lane]+1 && !(d.world.gaps && r.seq > last[lane]) {
 			t.Errorf("%v: attempt %d is followed by %d", lane, last[lane], r.seq)
 		}
 		last[lane] = r.seq
@@ -176,11 +176,10 @@ func (d *daemon) checkRuns(t *testing.T, versions []killVersion) (abandoned int)
 		}
 		switch schemas.Outcome(r.outcome) {
 		case schemas.OutcomeChanged, schemas.OutcomeNoChange, schemas.OutcomeAbandoned:
-		case schemas.OutcomeFailed:
-			if d.world.fails {
-				break
+		case schemas.OutcomeFailed, schemas.OutcomeHeld:
+			if !d.world.faults {
+				t.Errorf("run %s (%v, attempt %d) ended as %s", r.id, lane, r.seq, r.outcome)
 			}
-			fallthrough
 		default:
 			t.Errorf("run %s (%v, attempt %d) ended as %s", r.id, lane, r.seq, r.outcome)
 		}
@@ -194,27 +193,27 @@ func (d *daemon) checkRuns(t *testing.T, versions []killVersion) (abandoned int)
 }
 
 // killEvent is a row of changes.
-type killEvent struct{ id, tenant, dataset, partition, key, change, before, after string }
+type killEvent struct{ id, tenant, dataset, partition, key, change, before, after, run string }
 
-func (d *daemon) events(t *testing.T) (all []killEvent) {
+func (d *daemon) events(t testing.TB) (all []killEvent) {
 	t.Helper()
-	for _, r := range d.mustRows(t, `SELECT event_id, tenant_id, dataset, partition_id, entity_key, change, before, after FROM changes ORDER BY tenant_id, dataset, seq`) {
-		all = append(all, killEvent{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]})
+	for _, r := range d.mustRows(t, `SELECT event_id, tenant_id, dataset, partition_id, entity_key, change, before, after, toString(run_id) FROM changes
+ORDER BY tenant_id, dataset, seq, change != 'baseline'`) {
+		all = append(all, killEvent{r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8]})
 	}
 	return all
 }
 
-// checkEvents checks that no event is told twice, and that whoever starts with
-// the baseline and follows the events ends at the truth.
-func checkEvents(t *testing.T, events []killEvent, versions []killVersion, want killRows) {
+// checkEvents checks that no event is told twice, that a dataset begins with its
+// baseline, and that whoever starts there and follows the events ends at the truth.
+func checkEvents(t testing.TB, events []killEvent, versions []killVersion, want killRows) {
 	t.Helper()
 	state := map[[4]string]map[string]string{}
+	ids, baselines := map[string]bool{}, map[[3]string]bool{}
+	byRun := map[string][]killVersion{}
 	for _, v := range versions {
-		if v.change == "baseline" {
-			state[v.entity()] = fieldsOf(v.dataset, v.texts)
-		}
+		byRun[v.run] = append(byRun[v.run], v)
 	}
-	ids, baselines := map[string]bool{}, map[[2]string]bool{}
 	for _, e := range events {
 		if ids[e.id] {
 			t.Errorf("event %s is told twice: %+v", e.id, e)
@@ -222,12 +221,20 @@ func checkEvents(t *testing.T, events []killEvent, versions []killVersion, want 
 		ids[e.id] = true
 		entity := [4]string{e.dataset, e.tenant, e.partition, e.key}
 		_, there := state[entity]
+		if kind := schemas.ChangeKind(e.change); kind != schemas.ChangeBaseline && kind != schemas.ChangeCoverage && !baselines[[3]string{e.tenant, e.dataset}] {
+			t.Errorf("told before the baseline: %+v", e)
+		}
 		switch schemas.ChangeKind(e.change) {
 		case schemas.ChangeBaseline:
-			if d := [2]string{e.tenant, e.dataset}; baselines[d] || e.partition != "" {
+			of := [3]string{e.tenant, e.dataset, e.partition}
+			if baselines[of] {
 				t.Errorf("a second baseline: %+v", e)
-			} else {
-				baselines[d] = true
+			}
+			baselines[of] = true
+			for _, v := range byRun[e.run] { // a partition has one of its own if it could not be read at first
+				if v.dataset == e.dataset && v.tenant == e.tenant && (e.partition == "" || v.partition == e.partition) {
+					state[v.entity()] = fieldsOf(v.dataset, v.texts)
+				}
 			}
 		case schemas.ChangeCoverage:
 		case schemas.ChangeVanished, schemas.ChangeRemoved:
@@ -288,7 +295,7 @@ func fieldsOf(dataset, texts string) map[string]string {
 }
 
 // eventFields are the values that an event tells, as the views write them.
-func eventFields(t *testing.T, e killEvent) map[string]string {
+func eventFields(t testing.TB, e killEvent) map[string]string {
 	t.Helper()
 	var after map[string]any
 	decoder := json.NewDecoder(strings.NewReader(e.after))
@@ -328,7 +335,7 @@ func eventFields(t *testing.T, e killEvent) map[string]string {
 }
 
 // checkTenants checks that no grant was lost and nothing is held.
-func (d *daemon) checkTenants(t *testing.T) {
+func (d *daemon) checkTenants(t testing.TB) {
 	t.Helper()
 	raw, err := d.ask(t.Context(), "tenants", tenantsParams{}, nil)
 	var all []tenantInfo
@@ -408,7 +415,7 @@ func hiddenRows(stored []storedRow) map[string]int {
 }
 
 // hidden are the hiddenRows of the warehouse.
-func (d *daemon) hidden(t *testing.T) map[string]int {
+func (d *daemon) hidden(t testing.TB) map[string]int {
 	t.Helper()
 	var stored []storedRow
 	for _, r := range d.mustAll(t, storedSQL()) {

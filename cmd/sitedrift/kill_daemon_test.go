@@ -58,7 +58,7 @@ func (b *lockedBuffer) String() string {
 }
 
 // start starts the daemon with a fail point that is not armed yet; empty for none.
-func (w *killWorld) start(t *testing.T, point string) *daemon {
+func (w *killWorld) start(t testing.TB, point string) *daemon {
 	t.Helper()
 	d := &daemon{world: w, log: &lockedBuffer{}, ended: make(chan struct{}), armed: filepath.Join(w.dir, "armed")}
 	if err := os.RemoveAll(d.armed); err != nil {
@@ -85,7 +85,7 @@ func (w *killWorld) start(t *testing.T, point string) *daemon {
 	return d
 }
 
-func (d *daemon) arm(t *testing.T) {
+func (d *daemon) arm(t testing.TB) {
 	t.Helper()
 	if err := os.WriteFile(d.armed, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func (d *daemon) kill() { _ = d.cmd.Process.Kill() }
 
 // await asks for runs of everything until the process has ended, which must be
 // by SIGKILL. Not every run comes to refresh a token.
-func (d *daemon) await(t *testing.T) {
+func (d *daemon) await(t testing.TB) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
 		select {
@@ -118,7 +118,7 @@ func (d *daemon) await(t *testing.T) {
 }
 
 // stop ends the process in order.
-func (d *daemon) stop(t *testing.T) {
+func (d *daemon) stop(t testing.TB) {
 	t.Helper()
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func (d *daemon) stop(t *testing.T) {
 
 var (
 	pointHit  = regexp.MustCompile(`(?m)^failpoint (\S+) hit$`)
-	enginePID = regexp.MustCompile(`"embedded engine is up","pid":(\d+)`)
+	enginePID = regexp.MustCompile(`"embedded engine is up(?: again)?","pid":(\d+)`)
 )
 
 // hit is the fail point that killed the process, as it told itself.
@@ -182,7 +182,7 @@ func (d *daemon) ask(ctx context.Context, operation string, params any, onEvent 
 
 // trigger asks for runs of everything, by a person, beside the schedules. The
 // answers do not count: the process is about to be killed.
-func (d *daemon) trigger(t *testing.T) {
+func (d *daemon) trigger(t testing.TB) {
 	t.Helper()
 	for _, group := range killGroups() {
 		d.asked.Go(func() {
@@ -226,7 +226,7 @@ func (d *daemon) rows(ctx context.Context, sql string) (rows [][]string, err err
 }
 
 // mustRows is rows of a statement that has to work.
-func (d *daemon) mustRows(t *testing.T, sql string) [][]string {
+func (d *daemon) mustRows(t testing.TB, sql string) [][]string {
 	t.Helper()
 	rows, err := d.rows(t.Context(), sql)
 	if err != nil {
@@ -254,7 +254,7 @@ func (d *daemon) all(ctx context.Context, statements []string) ([][]string, erro
 }
 
 // mustAll is all of statements that have to work.
-func (d *daemon) mustAll(t *testing.T, statements []string) [][]string {
+func (d *daemon) mustAll(t testing.TB, statements []string) [][]string {
 	t.Helper()
 	rows, err := d.all(t.Context(), statements)
 	if err != nil {
@@ -297,7 +297,7 @@ func (d *daemon) shown(ctx context.Context, suffix string) (killRows, error) {
 
 // shows lets every group be run once more, as soon as the daemon listens, and
 // then expects the views to show what is wanted.
-func (d *daemon) shows(t *testing.T, want killRows) {
+func (d *daemon) shows(t testing.TB, want killRows) {
 	t.Helper()
 	d.listens(t)
 	d.sync(t, slices.DeleteFunc(killGroups(), d.tookUp)...)
@@ -323,7 +323,7 @@ func (d *daemon) tookUp(group string) bool {
 }
 
 // listens waits until the daemon answers.
-func (d *daemon) listens(t *testing.T) {
+func (d *daemon) listens(t testing.TB) {
 	t.Helper()
 	err := errNoDaemon
 	for deadline := time.Now().Add(patience); errors.Is(err, errNoDaemon) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -341,7 +341,7 @@ func (d *daemon) listens(t *testing.T) {
 
 // sync lets groups be run once more: a run for a person comes after the one
 // under way, if there is one.
-func (d *daemon) sync(t *testing.T, groups ...string) {
+func (d *daemon) sync(t testing.TB, groups ...string) {
 	t.Helper()
 	var asked sync.WaitGroup
 	for _, group := range groups {
@@ -364,20 +364,20 @@ func (d *daemon) stacks() string {
 }
 
 // quiesce lets no more runs be started by schedules and waits for those under way.
-func (d *daemon) quiesce(t *testing.T) {
+func (d *daemon) quiesce(t testing.TB) {
 	t.Helper()
 	d.pause(t, true)
 	d.sync(t, killGroups()...)
 }
 
 // resume takes quiesce back, as soon as the daemon listens.
-func (d *daemon) resume(t *testing.T) {
+func (d *daemon) resume(t testing.TB) {
 	t.Helper()
 	d.listens(t)
 	d.pause(t, false)
 }
 
-func (d *daemon) pause(t *testing.T, paused bool) {
+func (d *daemon) pause(t testing.TB, paused bool) {
 	t.Helper()
 	if _, err := d.ask(t.Context(), "pause", pauseParams{d.world.tenant, paused}, nil); err != nil {
 		t.Fatalf("%v\n%s", err, d.tail())
@@ -385,7 +385,7 @@ func (d *daemon) pause(t *testing.T, paused bool) {
 }
 
 // untilRefreshed waits until each grant was refreshed once more.
-func (d *daemon) untilRefreshed(t *testing.T) {
+func (d *daemon) untilRefreshed(t testing.TB) {
 	t.Helper()
 	before := d.world.provider.Grants()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {

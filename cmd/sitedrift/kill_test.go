@@ -164,7 +164,7 @@ func TestKills(t *testing.T) {
 
 // look counts, as hidden does but with no daemon running, the rows that a crash
 // left where no head shows them.
-func (w *killWorld) look(t *testing.T) map[string]int {
+func (w *killWorld) look(t testing.TB) map[string]int {
 	t.Helper()
 	var stored []storedRow
 	for line := range bytes.Lines(w.command(t, "--json", "query", strings.Join(storedSQL(), "\nUNION ALL\n"))) {
@@ -178,7 +178,7 @@ func (w *killWorld) look(t *testing.T) map[string]int {
 }
 
 // summary prints what was done, and checks that it was enough.
-func summary(t *testing.T, plan []killing, abandoned int, took time.Duration, w *killWorld) {
+func summary(t testing.TB, plan []killing, abandoned int, took time.Duration, w *killWorld) {
 	t.Helper()
 	type line struct{ kills, above, rows int }
 	lines := map[string]line{}

@@ -28,10 +28,11 @@ type killWorld struct {
 	bin, dir string // the program, and where everything of it lies
 	provider *sim.Server
 	*killSite
-	replicas bool     // there are several; each take-over leaves an attempt number out
-	freezes  bool     // the fail point freezes
-	fails    bool     // runs may fail: databases are ill at times
-	cutOff   sync.Map // groups in whose run the last daemon was killed, as far as seen
+	gaps    bool     // attempt numbers may be left out: each take-over and each repeated insert does that
+	faults  bool     // runs may fail, and be held
+	fleet   bool     // others take over when it is silent for long
+	freezes bool     // the fail point freezes
+	cutOff  sync.Map // groups in whose run the last daemon was killed, as far as seen
 }
 
 // killSite is a tenant and what its history has made so far.
@@ -41,12 +42,21 @@ type killSite struct {
 	groups []string // added by steps, the oldest first
 	users  []string
 	hidden string // a space that was taken out of sight
+
+	changed func() // told after each single change of the site; nil: nobody asks
+}
+
+// noted is done with one change of the site.
+func (s *killSite) noted() {
+	if s.changed != nil {
+		s.changed()
+	}
 }
 
 // accessLife is how long access tokens live, so that a refresh is never far.
 const accessLife = 2 * time.Second
 
-func newKillWorld(t *testing.T) *killWorld {
+func newKillWorld(t testing.TB) *killWorld {
 	t.Helper()
 	w := &killWorld{dir: t.TempDir()}
 	w.bin = killable(t)
@@ -70,7 +80,7 @@ func newKillWorld(t *testing.T) *killWorld {
 }
 
 // killable is the program with fail points, built once for all tests.
-func killable(t *testing.T) string {
+func killable(t testing.TB) string {
 	t.Helper()
 	bin := filepath.Join(filepath.Dir(program(t)), "killable", "sitedrift")
 	if _, err := os.Stat(bin); err == nil {
@@ -85,7 +95,7 @@ func killable(t *testing.T) string {
 }
 
 // configure writes the configuration and connects the tenant, as people do.
-func (w *killWorld) configure(t *testing.T) {
+func (w *killWorld) configure(t testing.TB) {
 	t.Helper()
 	app := w.provider.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
 	w.write(t, "client-secret", app.ClientSecret)
@@ -111,7 +121,7 @@ log: {level: info, format: json}
 	w.command(t, "connect", "--tenant", w.tenant, "--refresh-token", filepath.Join(w.dir, "refresh-token"))
 }
 
-func (w *killWorld) write(t *testing.T, name, text string) {
+func (w *killWorld) write(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -119,7 +129,7 @@ func (w *killWorld) write(t *testing.T, name, text string) {
 }
 
 // command runs the program for one command and returns what it prints.
-func (w *killWorld) command(t *testing.T, args ...string) []byte {
+func (w *killWorld) command(t testing.TB, args ...string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -139,7 +149,7 @@ func (s *killSite) change(step int) error {
 	truth := s.site.Truth()
 	space := func(n int) sim.Space { return truth.Spaces[(7*step+n)%len(truth.Spaces)] }
 	var errs []error
-	try := func(err error) { errs = append(errs, err) }
+	try := func(err error) { errs = append(errs, err); s.noted() }
 
 	try(s.site.RenameSpace(space(1).ID, fmt.Sprintf("Space as of step %d", step)))
 	_, err := s.site.AddPermission(space(2).ID, sim.Permission{})
@@ -151,9 +161,11 @@ func (s *killSite) change(step int) error {
 		try(s.site.ChangePermission(space(3).ID, rows[1].ID, changed))
 	}
 	s.site.ChangeSettings(func(c *sim.SiteConfiguration) { c.Title = fmt.Sprintf("Site as of step %d", step) })
+	s.noted()
 	switch {
 	case step%4 == 0:
 		s.site.AddSpace(sim.Space{}, 3)
+		s.noted()
 	case step%4 == 2 && len(truth.Spaces) > 8:
 		try(s.site.RemoveSpace(space(4).ID))
 	case step%4 == 1 && s.hidden == "":
@@ -168,12 +180,13 @@ func (s *killSite) change(step int) error {
 
 func (s *killSite) changePeople(truth sim.Truth, step int) error {
 	var errs []error
-	try := func(err error) { errs = append(errs, err) }
+	try := func(err error) { errs = append(errs, err); s.noted() }
 	old := truth.Users[(5*step)%len(truth.Users)]
 	try(s.site.RenameUser(old.AccountID, fmt.Sprintf("Person as of step %d", step)))
 	group := truth.Groups[step%len(truth.Groups)]
 	try(s.site.RenameGroup(group.ID, fmt.Sprintf("group of step %d", step)))
 	fresh := s.site.AddUser(sim.User{DisplayName: fmt.Sprintf("Newcomer %d", step)})
+	s.noted()
 	try(s.site.AddMember(group.ID, fresh.AccountID))
 	s.users = append(s.users, fresh.AccountID)
 	if len(s.users) > 3 {
@@ -182,6 +195,7 @@ func (s *killSite) changePeople(truth sim.Truth, step int) error {
 	}
 	if step%3 == 0 {
 		made := s.site.AddGroup(sim.Group{Name: fmt.Sprintf("made in step %d", step)})
+		s.noted()
 		try(s.site.AddMember(made.ID, fresh.AccountID))
 		s.groups = append(s.groups, made.ID)
 	} else if len(s.groups) > 2 && s.groups[0] != group.ID {
@@ -253,22 +267,22 @@ func (r killRows) sorted() killRows {
 }
 
 // truth is what the site holds, as the views should show it.
-func (w *killWorld) truth() killRows {
+func (s *killSite) truth() killRows {
 	all := killRows{}
 	for _, d := range killTables() {
 		all[d.Name] = nil
 	}
 	put := func(dataset string, row map[string]string) {
 		i := slices.IndexFunc(tables(), func(d *schemas.Dataset) bool { return d.Name == dataset })
-		texts := []string{w.tenant}
+		texts := []string{s.tenant}
 		for _, c := range killColumns(tables()[i]) {
 			texts = append(texts, row[c])
 		}
 		all[dataset] = append(all[dataset], strings.Join(texts, killSep))
 	}
-	t := w.site.Truth()
+	t := s.site.Truth()
 	killSpaces(t, put)
-	killSettings(t.Settings, w.site.URL()+"/wiki", func(dataset string, row map[string]string) {
+	killSettings(t.Settings, s.site.URL()+"/wiki", func(dataset string, row map[string]string) {
 		if row["source"] != "audit_retention" { // the grant does not allow it
 			put(dataset, row)
 		}

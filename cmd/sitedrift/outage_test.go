@@ -179,7 +179,7 @@ func TestOutages(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := f.replica(t, "daemon")
-	w.fails = true
+	w.faults = true
 	address := "127.0.0.1:" + ports[0]
 	w.write(t, "sitedrift.yml", strings.NewReplacer(
 		"metrics: off", fmt.Sprintf("metrics: %q", address),

@@ -74,7 +74,7 @@ network: {allow: 127.0.0.0/8}
 // replica is another machine with the same configuration.
 func (f *fleet) replica(t *testing.T, name string) *killWorld {
 	t.Helper()
-	w := &killWorld{bin: f.bin, dir: filepath.Join(f.dir, name), provider: f.provider, killSite: f.killSite, replicas: true}
+	w := &killWorld{bin: f.bin, dir: filepath.Join(f.dir, name), provider: f.provider, killSite: f.killSite, gaps: true}
 	if err := os.MkdirAll(w.dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

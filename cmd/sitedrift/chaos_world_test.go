@@ -1,0 +1,183 @@
+//go:build linux && !noengine
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+)
+
+// node is one machine: a daemon with its directory, its disk and its cables.
+type node struct {
+	*killWorld
+	outer *wire // to the provider and the site
+	disk  *disk // nil: it cannot be filled
+
+	mu sync.Mutex
+	d  *daemon // the present one; nil before the first
+}
+
+// daemon is the present one.
+func (n *node) daemon() *daemon {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.d
+}
+
+// alive reports whether the present daemon runs.
+func (n *node) alive() bool {
+	d := n.daemon()
+	if d == nil {
+		return false
+	}
+	select {
+	case <-d.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// begin starts a daemon, which must not be running.
+func (n *node) begin(t testing.TB, point string) {
+	d := n.start(t, point)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.d = d
+}
+
+// disk is a file system of its own, small enough to be filled.
+type disk struct {
+	dir   string
+	bytes int64
+}
+
+// newDisk mounts a file system in memory on a directory until the end of the
+// test. Only root may do that: nil for others.
+func newDisk(t testing.TB, dir string, bytes int64) *disk {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", bytes))
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		return nil
+	}
+	if err != nil {
+		t.Fatalf("mount a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // an engine that lost its daemon may still be ending
+			err := syscall.Unmount(dir, 0)
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("unmount %s: %v", dir, err)
+				_ = syscall.Unmount(dir, syscall.MNT_DETACH)
+				return
+			}
+		}
+	})
+	return &disk{dir, bytes}
+}
+
+// ballast is the file that fills the disk.
+func (d *disk) ballast() string { return filepath.Join(d.dir, "ballast") }
+
+// fill takes all of the space that is left.
+func (d *disk) fill() error {
+	f, err := os.Create(d.ballast())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at := int64(0)
+	for size := d.bytes; size >= 4096; {
+		if err := syscall.Fallocate(int(f.Fd()), 0, at, size); errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+			continue
+		} else if err != nil {
+			return err
+		}
+		at += size
+	}
+	return nil
+}
+
+// empty gives the space back.
+func (d *disk) empty() error { return os.Remove(d.ballast()) }
+
+// diskBytes is the size of the disks: an engine and its history need a part of it.
+const diskBytes = 512 << 20
+
+// chaosTick is how often each group is due.
+const chaosTick = 5 * time.Second
+
+// newSite makes the provider and the watched site.
+func (c *chaos) newSite(leeway time.Duration) {
+	c.provider = sim.New(sim.Settings{Seed: c.seed, AccessTokenTTL: accessLife, Leeway: leeway})
+	if err := c.provider.Start(); err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(c.provider.Close)
+	c.killSite = &killSite{tenant: "acme", site: c.provider.AddSite(sim.SiteSettings{
+		Name: "acme", Spaces: 12, PermissionsPerSpace: 10, Exact: true, Groups: 6, Users: 24, Guests: 3, MembersPerGroup: 6,
+	})}
+	c.app = c.provider.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
+}
+
+// addNode makes a machine. more is configuration beyond what all have.
+func (c *chaos) addNode(dir, more string) *node {
+	n := &node{killWorld: &killWorld{bin: c.bin, dir: dir, provider: c.provider, killSite: c.killSite, gaps: true, faults: true}}
+	data := filepath.Join(dir, "data")
+	n.disk = newDisk(c, data, diskBytes)
+	n.outer = newWire(c, "tcp", "127.0.0.1:0", strings.TrimPrefix(c.provider.URL(), "http://"))
+	outer := func(address string) string { // the same address by way of the cable
+		u, err := url.Parse(address)
+		if err != nil {
+			c.Fatal(err)
+		}
+		u.Host = n.outer.address()
+		return u.String()
+	}
+	n.write(c, "client-secret", c.app.ClientSecret)
+	n.write(c, "sitedrift.yml", fmt.Sprintf(`
+data_dir: data
+vault: {key_file: %q}
+oauth: {client_id: %q, client_secret: "file:%s"}
+endpoints: {auth: %q, api: %q}
+network: {allow: 127.0.0.0/8}
+tenants: [{id: %q, site: %q, cloud_id: %q}]
+schedules: {posture: "@every %[9]s", inventory: "@every %[9]s", audit: off}
+jitter: 0s
+limits: {requests_per_second: 1000, points_per_hour: 0}
+server: {metrics: off}
+log: {level: info, format: json}
+`, filepath.Join(c.dir, "vault.key"), c.app.ClientID, filepath.Join(dir, "client-secret"), outer(c.provider.AuthURL()), outer(c.provider.APIURL()),
+		c.tenant, c.site.URL(), c.site.CloudID(), chaosTick)+more)
+	c.nodes = append(c.nodes, n)
+	return n
+}
+
+// connect gives the tenant its grant.
+func (c *chaos) connect() {
+	n := c.nodes[0]
+	person := c.provider.AddPerson(sim.Person{Name: "Admin of " + c.tenant})
+	tokens, _, err := c.provider.Connect(sim.ConsentRequest{ClientID: c.app.ClientID, AccountID: person.AccountID, Sites: []string{c.tenant}, Scopes: killScopes()})
+	if err != nil {
+		c.Fatal(err)
+	}
+	n.write(c, "refresh-token", tokens.RefreshToken)
+	n.command(c, "connect", "--tenant", c.tenant, "--refresh-token", filepath.Join(n.dir, "refresh-token"))
+}
