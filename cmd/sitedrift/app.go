@@ -80,6 +80,10 @@ type app struct {
 	limiters  map[string]*rate.Limiter
 	reaches   map[string]*http.Transport // by tenant
 
+	// rewriting is held by a backup, and by what takes rows out that heads count:
+	// neither meets half of the other.
+	rewriting sync.Mutex
+
 	closers []func(context.Context) error
 }
 

@@ -82,6 +82,8 @@ func opErasePerson(ctx context.Context, a *app, p eraseParams, _ func(any)) (era
 
 // erase does one erasure, group by group, between the runs of each.
 func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err error) {
+	a.rewriting.Lock()
+	defer a.rewriting.Unlock()
 	for _, group := range schemas.Groups {
 		job, err := a.takeJob(ctx, e.Tenant, group, nil)
 		if err != nil {

@@ -51,6 +51,7 @@ type cli struct {
 	Query   queryCmd   `cmd:"" help:"Run SQL on the warehouse."`
 	Schema  schemaCmd  `cmd:"" help:"Show the datasets, their tables and their documentation."`
 	Migrate migrateCmd `cmd:"" help:"Bring the warehouse's tables and views up to date, or say what stands in the way."`
+	Backup  backupCmd  `cmd:"" help:"Copy state and warehouse of this machine while the daemon works."`
 	Vault   vaultCmd   `cmd:"" help:"Make a key file for stored credentials."`
 	Engine  engineCmd  `cmd:"" help:"Install the embedded ClickHouse engine."`
 	Version versionCmd `cmd:"" help:"Show the version."`

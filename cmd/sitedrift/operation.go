@@ -68,6 +68,7 @@ func operations() []operation {
 		changes("rekey", needs{tokens: true}, opRekey, rekeyActions),
 		changes("approve", needs{}, opApprove, approveActions),
 		declare("query", needs{warehouse: true}, opQuery),
+		changes("backup", needs{warehouse: true}, opBackup, backupActions),
 		changes("migrate", needs{warehouse: true, unmigrated: true}, opMigrate, migrateActions),
 	}
 }

@@ -231,6 +231,8 @@ func opRemove(ctx context.Context, a *app, p removeParams, _ func(any)) (removed
 		return res, err
 	}
 	if p.Erase {
+		a.rewriting.Lock()
+		defer a.rewriting.Unlock()
 		if stone.Erased, err = a.warehouse.Erase(ctx, p.ID); err != nil {
 			return res, err
 		}

@@ -12,6 +12,12 @@ import (
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
+// The files of a state directory.
+const (
+	stateFile = "state.db"
+	vaultFile = "vault.db"
+)
+
 // OpenSQLite opens, or creates, the state of a single process: state.db and
 // vault.db in dir. The directory gets mode 0700, the files 0600. A second
 // process is refused at once with ErrInUse. Call RecoverLeases after it: what a
@@ -30,17 +36,17 @@ func OpenSQLite(ctx context.Context, dir string) (_ *Store, err error) {
 			err = errors.Join(err, s.closeOpened())
 		}
 	}()
-	if s.db, err = openFile(ctx, filepath.Join(dir, "state.db")); err != nil {
+	if s.db, err = openFile(ctx, filepath.Join(dir, stateFile)); err != nil {
 		return nil, err
 	}
-	if s.vault, err = openFile(ctx, filepath.Join(dir, "vault.db")); err != nil {
+	if s.vault, err = openFile(ctx, filepath.Join(dir, vaultFile)); err != nil {
 		return nil, err
 	}
 	if err := migrate(ctx, s.db, stateMigrations); err != nil {
-		return nil, fmt.Errorf("migrate %s: %w", filepath.Join(dir, "state.db"), err)
+		return nil, fmt.Errorf("migrate %s: %w", filepath.Join(dir, stateFile), err)
 	}
 	if err := migrate(ctx, s.vault, vaultMigrations); err != nil {
-		return nil, fmt.Errorf("migrate %s: %w", filepath.Join(dir, "vault.db"), err)
+		return nil, fmt.Errorf("migrate %s: %w", filepath.Join(dir, vaultFile), err)
 	}
 	return s, nil
 }

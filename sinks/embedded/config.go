@@ -103,3 +103,9 @@ func escape(s string) string {
 
 // newLayout is the engine's part of the daemon's data directory.
 func newLayout(dataDir string) layout { return layout{filepath.Join(dataDir, "clickhouse")} }
+
+// BackupDir is where the engine of a data directory may put a backup that is under
+// way, and find one to restore.
+func BackupDir(dataDir string) string {
+	return filepath.Join(newLayout(dataDir).backups(), "under-way")
+}
