@@ -93,6 +93,10 @@ chaos: deps ## Let everything fail around running daemons; ARGS='--minutes 10 --
 fuzz: ## Fuzz each target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) bash tools/fuzz.sh
 
+.PHONY: sbom
+sbom: ## Build both binaries of what is committed into dist/, each with its bill of materials (CycloneDX)
+	@bash tools/sbom.sh dist
+
 .PHONY: demo
 demo: bin/sitedrift ## Watch simulated sites for a few scripted weeks; ARGS=--exit ends after the report
 	@bin/sitedrift engine install && exec bin/sitedrift demo $(ARGS)
