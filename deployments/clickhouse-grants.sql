@@ -17,11 +17,14 @@ GRANT SELECT ON system.tables TO sitedrift_daemon;
 GRANT SELECT ON system.parts TO sitedrift_daemon;
 GRANT SELECT ON system.mutations TO sitedrift_daemon;
 GRANT SELECT ON system.clusters TO sitedrift_daemon;
--- It looks whether the row policies and views of tenants' readers are whole, and changes none of them.
-GRANT SHOW ROW POLICIES ON *.* TO sitedrift_daemon;
+-- It looks whether the row policies and views of tenants' readers are whole, and whether readers have rights beyond, and
+-- changes none of them.
+GRANT SHOW ROW POLICIES, SHOW USERS, SHOW ROLES ON *.* TO sitedrift_daemon;
 GRANT SHOW ON sitedrift_tenant_*.* TO sitedrift_daemon;
 GRANT SELECT ON system.databases TO sitedrift_daemon;
 GRANT SELECT ON system.row_policies TO sitedrift_daemon;
+GRANT SELECT ON system.grants TO sitedrift_daemon;
+GRANT SELECT ON system.role_grants TO sitedrift_daemon;
 
 CREATE USER IF NOT EXISTS sitedrift IDENTIFIED WITH sha256_password BY 'change me' HOST ANY
     DEFAULT ROLE sitedrift_daemon SETTINGS async_insert = 0;

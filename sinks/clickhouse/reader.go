@@ -79,7 +79,7 @@ type policy struct{ table, name, filter string }
 
 // ReaderGaps looks for what [ReaderGrants] makes, for every tenant that has a
 // database of views on the server, and tells what is missing or not as it was
-// made. An error says why that cannot be seen.
+// made, and which rights readers have beyond. An error says why that cannot be seen.
 func (w *Warehouse) ReaderGaps(ctx context.Context) ([]string, error) {
 	var tenants []string
 	var database, table string
@@ -104,7 +104,12 @@ func (w *Warehouse) ReaderGaps(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readerGaps(tables(w.datasets), Views(w.datasets), tenants, there, have), nil
+	gaps := readerGaps(tables(w.datasets), Views(w.datasets), tenants, there, have)
+	rights, err := w.readAccess(ctx, "system.grants", "system.role_grants")
+	if err != nil {
+		return append(gaps, err.Error()), nil // what cannot be seen is a gap
+	}
+	return append(gaps, accessGaps(tables(w.datasets), Views(w.datasets), tenants, rights)...), nil
 }
 
 // readerGaps compares the server's views and policies with the declared schema.
