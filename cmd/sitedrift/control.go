@@ -167,7 +167,12 @@ func remote(ctx context.Context, socket, name string, params json.RawMessage, on
 	default:
 		return nil, fmt.Errorf("the daemon does not know the operation %q: it is of another version; restart it", name)
 	}
-	lines := bufio.NewReader(resp.Body)
+	return readAnswer(ctx, resp.Body, name, onEvent)
+}
+
+// readAnswer reads what the daemon sends of an operation, to its last message.
+func readAnswer(ctx context.Context, body io.Reader, name string, onEvent func(json.RawMessage) error) (json.RawMessage, error) {
+	lines := bufio.NewReader(body)
 	for {
 		line, err := lines.ReadBytes('\n')
 		switch {

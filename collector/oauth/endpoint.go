@@ -131,6 +131,9 @@ func (p Provider) judge(resp *http.Response, data []byte) (pair, verdict, *Error
 	case status >= 300 && status < 400:
 		fail.Class, fail.Hint = ErrClientConfig, "redirects of the token endpoint are not followed: check "+p.endpointKey()
 		return pair{}, refused, fail
+	case status < 400: // neither a token nor a refusal
+		fail.Cause = errors.New("the answer does not come from a token endpoint")
+		return pair{}, unknown, fail
 	case !parsed || w.Error == "":
 		// A proxy or a firewall spoke, not the authorization server.
 		if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {

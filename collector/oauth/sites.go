@@ -26,7 +26,7 @@ type site struct {
 var cloudIDForm = regexp.MustCompile(`^[0-9A-Za-z-]{1,64}$`)
 
 // sites lists what the grant reaches. A site with several products is listed
-// once for each and is merged here.
+// once for each.
 func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) ([]site, error) {
 	var listed []site
 	status, _, err := c.get(ctx, "/oauth/token/accessible-resources", access, &listed)
@@ -39,7 +39,11 @@ func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) (
 			Cause: err, Hint: "consent again; if it stays, check endpoints.api",
 		}
 	}
-	var merged []site
+	return merge(listed), nil
+}
+
+// merge makes one of the entries of a site, and leaves out ids that cannot be one.
+func merge(listed []site) (merged []site) {
 	for _, s := range listed {
 		if !cloudIDForm.MatchString(s.ID) {
 			continue // it would become part of a URL
@@ -50,7 +54,7 @@ func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) (
 		}
 		merged = append(merged, s)
 	}
-	return merged, nil
+	return merged
 }
 
 // pick finds the tenant's site among those that the grant reaches.

@@ -69,6 +69,7 @@ func TestAnswersOfTheTokenEndpoint(t *testing.T) {
 		"page as success":           {200, `<html>sign in</html>`, "", oauth.ErrTemporary, false, true, 4},
 		"cut success":               {200, `{"access_token":"eyJ0123456789abcdef0123456789","refr`, "", oauth.ErrTemporary, false, true, 4},
 		"error as success":          {200, `{"error":"invalid_grant"}`, "", oauth.ErrTemporary, false, true, 4},
+		"error as another success":  {201, `{"error":"invalid_grant"}`, "", oauth.ErrTemporary, false, true, 4},
 		"empty success":             {200, ``, "", oauth.ErrTemporary, false, true, 4},
 		"no token in success":       {200, `{"refresh_token":"eyR0123456789abcdef0123456789"}`, "", oauth.ErrTemporary, false, true, 4},
 	}
