@@ -164,7 +164,8 @@ func (o *outage) fails(want string) {
 // known of them. Each time it says what is wrong and what to do, is not ready,
 // begins no runs and tries again with growing pauses; when it is mended all goes on
 // by itself. In the end the views show the truth, each run is told of once and
-// nothing is there twice (Invariants 3 and 11).
+// nothing is there twice (Invariants 3 and 11). Then the state is restored from a
+// backup, and all goes on as well.
 func TestOutages(t *testing.T) {
 	t.Parallel() // it waits for most of its time
 	f := newFleet(t)
@@ -212,6 +213,11 @@ func TestOutages(t *testing.T) {
 	server.now.Store(nil)
 	o.listens(t)
 	o.sync(t, killGroups()...)
+	state, err := os.ReadFile(filepath.Join(f.dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := f.cluster.Dump(t, string(state))
 
 	for i, a := range ailments {
 		t.Log(a.name)
@@ -254,6 +260,28 @@ func TestOutages(t *testing.T) {
 	o.checkRuns(t, versions)
 	checkEvents(t, o.events(t), versions, f.truth())
 	o.checkTenants(t)
+	o.stop(t)
+
+	// The backup of the state, from before all of this, is put back beside the
+	// warehouse of now.
+	f.cluster.Restore(t, string(state), backup)
+	o.daemon, o.seen = w.start(t, ""), 0
+	o.listens(t)
+	o.tells("the state database is older than the warehouse")
+	if got, err := o.shown(t.Context(), ""); err != nil || cmp.Diff(f.truth(), got) != "" {
+		t.Errorf("with the state of a backup, the views do not show what was published: %v (-want +got):\n%s", err, cmp.Diff(f.truth(), got))
+	}
+	if err := f.change(len(ailments) + 1); err != nil {
+		t.Fatal(err)
+	}
+	f.consent(t, w, "--replace") // its token has long been rotated
+	o.mustShow(t, "with the state of a backup")
+	versions = o.history(t)
+	checkHistory(t, versions, f.truth())
+	checkEvents(t, o.events(t), versions, f.truth())
+	for _, r := range o.mustRows(t, "SELECT tenant_id, dataset_group, seq FROM runs GROUP BY tenant_id, dataset_group, seq HAVING uniqExact(run_id) > 1") {
+		t.Errorf("number given out twice: %v", r)
+	}
 	o.stop(t)
 	if t.Failed() {
 		t.Log(o.tail())

@@ -23,8 +23,10 @@ import (
 // and one configuration.
 type fleet struct {
 	*killWorld
-	cluster *statetest.Cluster
-	config  string // its data_dir is each replica's own
+	cluster  *statetest.Cluster
+	config   string // its data_dir is each replica's own
+	person   string // who consents
+	clientID string
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -61,14 +63,21 @@ limits: {requests_per_second: 1000, points_per_hour: 0}
 server: {metrics: off}
 network: {allow: 127.0.0.0/8}
 `, f.dir, app.ClientID, f.provider.AuthURL(), f.provider.APIURL(), f.tenant, f.site.URL(), f.site.CloudID())
-	person := f.provider.AddPerson(sim.Person{Name: "Admin"})
-	tokens, _, err := f.provider.Connect(sim.ConsentRequest{ClientID: app.ClientID, AccountID: person.AccountID, Sites: []string{f.tenant}, Scopes: killScopes()})
+	f.person = f.provider.AddPerson(sim.Person{Name: "Admin"}).AccountID
+	f.clientID = app.ClientID
+	f.consent(t, f.replica(t, "first"))
+	return f
+}
+
+// consent gives the tenant a grant, through a machine.
+func (f *fleet) consent(t *testing.T, w *killWorld, options ...string) {
+	t.Helper()
+	tokens, _, err := f.provider.Connect(sim.ConsentRequest{ClientID: f.clientID, AccountID: f.person, Sites: []string{f.tenant}, Scopes: killScopes()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.write(t, "refresh-token", tokens.RefreshToken)
-	f.replica(t, "first").command(t, "connect", "--tenant", f.tenant, "--refresh-token", filepath.Join(f.dir, "refresh-token"))
-	return f
+	w.command(t, append([]string{"connect", "--tenant", f.tenant, "--refresh-token", filepath.Join(f.dir, "refresh-token")}, options...)...)
 }
 
 // replica is another machine with the same configuration.

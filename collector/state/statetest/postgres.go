@@ -23,6 +23,7 @@ import (
 // Cluster is a PostgreSQL cluster in a temporary directory, reachable over a
 // Unix socket only, gone at the end of its test.
 type Cluster struct {
+	bin       string // where its programs are
 	socket    string
 	databases atomic.Int64
 	log       lockedBuffer
@@ -65,7 +66,7 @@ func StartCluster(t testing.TB, settings ...string) *Cluster {
 	for _, s := range append([]string{"listen_addresses=", "unix_socket_directories=" + dir, "fsync=off", "full_page_writes=off", "max_connections=200"}, settings...) {
 		args = append(args, "-c", s)
 	}
-	c := &Cluster{socket: dir}
+	c := &Cluster{bin: bin, socket: dir}
 	c.command = func() *exec.Cmd {
 		server := exec.Command(filepath.Join(bin, "postgres"), args...)
 		server.SysProcAttr, server.Dir, server.Stdout, server.Stderr = attr, dir, &c.log, &c.log
@@ -165,6 +166,36 @@ func (c *Cluster) Exec(t testing.TB, database, sql string) {
 	defer conn.Close(ctx)
 	if _, err := conn.Exec(ctx, sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// Dump backs a database up as its administrator does, with pg_dump.
+func (c *Cluster) Dump(t testing.TB, dsn string) []byte {
+	t.Helper()
+	var said bytes.Buffer
+	dump := exec.CommandContext(t.Context(), filepath.Join(c.bin, "pg_dump"), "--format=custom", "--dbname="+dsn)
+	dump.Stderr = &said
+	out, err := dump.Output()
+	if err != nil {
+		t.Fatalf("pg_dump: %v\n%s", err, &said)
+	}
+	return out
+}
+
+// Restore puts a dump in the place of a database that nobody uses.
+func (c *Cluster) Restore(t testing.TB, dsn string, dump []byte) {
+	t.Helper()
+	at, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(at.Path, "/")
+	c.Exec(t, "postgres", "DROP DATABASE "+name)
+	c.Exec(t, "postgres", "CREATE DATABASE "+name+" TEMPLATE template0")
+	restore := exec.CommandContext(t.Context(), filepath.Join(c.bin, "pg_restore"), "--exit-on-error", "--dbname="+dsn)
+	restore.Stdin = bytes.NewReader(dump)
+	if out, err := restore.CombinedOutput(); err != nil {
+		t.Fatalf("pg_restore: %v\n%s", err, out)
 	}
 }
 
