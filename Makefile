@@ -86,7 +86,7 @@ replicas: deps ## Kill replicas under 2,000 schedules; ARGS='-fleet.for 5m' for 
 	@CGO_ENABLED=0 $(GO) test -vet=off -run '^$$' -bench '^BenchmarkReplicas$$' -benchtime 1x -timeout 60m ./collector/state $(if $(ARGS),-args $(ARGS))
 
 .PHONY: chaos
-chaos: deps ## Let everything fail around running daemons; ARGS='--minutes 10 --seed 1' for the long form
+chaos: deps ## Let everything fail around running daemons: ARGS='--minutes 10 --seed 1', or ARGS='--sabotage 3'
 	@bash tools/scratch.sh env CGO_ENABLED=0 $(GO) test -vet=off -count=1 -timeout 24h -v -run '^TestChaos$$' ./cmd/sitedrift $(if $(ARGS),-args $(ARGS))
 
 .PHONY: fuzz

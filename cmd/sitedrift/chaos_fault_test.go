@@ -27,6 +27,8 @@ const (
 	faultDropped      = "dropped token answers"
 	faultToken        = "token endpoint errors"
 	faultSite         = "site errors"
+	faultMass         = "mass removals"
+	faultDowntime     = "downtimes"
 )
 
 // fault is one fault to come: what happens to which machine, and when.

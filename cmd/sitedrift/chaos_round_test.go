@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,43 +94,62 @@ func (c *chaos) calm() {
 // left is no excuse for long.
 func (c *chaos) settle() {
 	n := c.nodes[c.rand.IntN(len(c.nodes))]
-	for _, group := range killGroups() {
-		var last string
-		for deadline, ok := time.Now().Add(patience), false; !ok; time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				c.Fatalf("after all faults were over, no run of %s comes to a good end; the last: %s\n%s", group, last, n.daemon().stacks())
+	for _, tenant := range []string{c.tenant, c.other.tenant} {
+		for _, group := range killGroups() {
+			for deadline := time.Now().Add(c.patience); ; time.Sleep(20 * time.Millisecond) {
+				told, ok := c.sees(n, tenant, group)
+				if ok {
+					break
+				}
+				c.about(flawToken)
+				n.daemon().checkTenants(c)
+				c.about(flawOther)
+				if c.Failed() {
+					runtime.Goexit()
+				}
+				if time.Now().After(deadline) {
+					c.Fatalf("after all faults were over, no run of %s/%s comes to a good end; the last: %s\n%s", tenant, group, told, n.daemon().stacks())
+				}
 			}
-			last, ok = c.sees(n, group)
 		}
 	}
 	c.asked.Wait()
 }
 
 // sees runs a group once, and reports whether it has seen everything.
-func (c *chaos) sees(n *node, group string) (told string, ok bool) {
-	raw, err := n.daemon().ask(c.Context(), "sync", syncParams{Tenant: c.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
+func (c *chaos) sees(n *node, tenant, group string) (told string, ok bool) {
+	run, told := c.runNow(n, tenant, group)
+	if run == nil {
+		return told, false
+	}
+	lane := tenant + "/" + group
+	if _, known := c.whole[lane]; !known { // the first one; the grant does not open everything
+		c.whole[lane] = *run
+	}
+	return told, slices.Contains([]string{string(schemas.OutcomeChanged), string(schemas.OutcomeNoChange)}, run.Outcome) &&
+		run.Incomplete == c.whole[lane].Incomplete && slices.Equal(run.Complete, c.whole[lane].Complete)
+}
+
+// runNow runs a group once; nil and why, if the run came to nothing.
+func (c *chaos) runNow(n *node, tenant, group string) (run *runShown, told string) {
+	raw, err := n.daemon().ask(c.Context(), "sync", syncParams{Tenant: tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
 	var runs []syncRun
 	if err == nil {
 		err = json.Unmarshal(raw, &runs)
 	}
 	if err != nil {
-		return err.Error(), false
+		return nil, err.Error()
 	}
 	if len(runs) != 1 || runs[0].Error != "" {
-		return string(raw), false
+		return nil, string(raw)
 	}
-	run := runs[0].Run
-	if _, known := c.whole[group]; !known { // the first one; the grant does not open everything
-		c.whole[group] = run
-	}
-	return string(raw), slices.Contains([]string{string(schemas.OutcomeChanged), string(schemas.OutcomeNoChange)}, run.Outcome) &&
-		run.Incomplete == c.whole[group].Incomplete && slices.Equal(run.Complete, c.whole[group].Complete)
+	return &runs[0].Run, string(raw)
 }
 
 // check compares every view with what is and ever was true.
 func (c *chaos) check() {
 	d := c.nodes[c.rand.IntN(len(c.nodes))].daemon()
-	want := c.truth()
+	want := c.everything()
 	c.compare(d, want)
 	versions := d.history(c)
 	if untrue := c.truths.untrue(versions); len(untrue) > 0 {
@@ -144,6 +164,8 @@ func (c *chaos) check() {
 	c.about(flawToken)
 	d.checkTenants(c)
 	c.checkReuse()
+	c.about(flawSecret)
+	c.checkSecrets()
 	c.about(flawOther)
 }
 
@@ -203,7 +225,7 @@ func (c *chaos) report(took time.Duration) string {
 	fmt.Fprintf(&b, "chaos of %s, seed %d: %d steps of history in %s\n", c.mode, c.seed, c.step, took.Round(time.Second))
 	var done []string
 	for _, name := range []string{
-		faultKill, faultPoint, faultFreeze, faultFreezePoint, "restarts", "starts that failed", faultEngineKill, faultEngineFreeze, faultNetwork, faultDisk, faultDropped, faultToken, faultSite,
+		faultKill, faultPoint, faultFreeze, faultFreezePoint, "restarts", "starts that failed", faultEngineKill, faultEngineFreeze, faultNetwork, faultDisk, faultDropped, faultToken, faultSite, faultMass, faultDowntime,
 	} {
 		done = append(done, fmt.Sprintf("%d %s", c.tally[name], name))
 	}

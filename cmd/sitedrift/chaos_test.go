@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -27,6 +28,7 @@ var (
 type chaos struct {
 	*judge
 	*killSite
+	other    *killSite // of a second tenant, whose site stays as it is and is not to suffer
 	bin, dir string
 	seed     uint64
 	rand     *rand.Rand // of the one goroutine that plans
@@ -36,6 +38,7 @@ type chaos struct {
 	nodes    []*node
 	truths   chronicle
 	whole    map[string]runShown // by group: a run that no fault disturbed
+	patience time.Duration       // with what should be well again
 	step     int                 // of the site's history
 	runs     [3]string           // how many there were, were cut off, and failed
 	mode     string              // names the kind of installation
@@ -49,7 +52,7 @@ type chaos struct {
 func newChaos(j *judge, bin string, seed uint64) *chaos {
 	c := &chaos{
 		judge: j, bin: bin, dir: j.TempDir(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)),
-		truths: chronicle{}, whole: map[string]runShown{}, tally: map[string]int{}, points: map[string]int{},
+		truths: chronicle{}, whole: map[string]runShown{}, patience: patience, tally: map[string]int{}, points: map[string]int{},
 	}
 	return c
 }
@@ -65,6 +68,10 @@ func (c *chaos) single() {
 // TestChaos lets a daemon run while its site changes and everything around it
 // fails, and after each round compares every view with all that ever was true.
 func TestChaos(t *testing.T) {
+	if *chaosSabotage > 0 {
+		trySabotage(t, *chaosSabotage)
+		return
+	}
 	j := newJudge(t)
 	c := newChaos(j, killable(t), *chaosSeed)
 	began := time.Now()
@@ -95,9 +102,22 @@ func shortTrial(c *chaos, round int) []fault {
 	if round >= len(rounds) {
 		return nil
 	}
-	var all []fault
-	for _, name := range rounds[round] {
-		all = append(all, c.fault(name))
+	return c.faults(rounds[round])
+}
+
+// faults draws the details of faults that are given by name; the name of a fail
+// point may follow.
+func (c *chaos) faults(names []string) (all []fault) {
+	for _, name := range names {
+		point := ""
+		for _, of := range []string{faultPoint, faultFreezePoint} {
+			if rest, ok := strings.CutPrefix(name, of+" "); ok {
+				name, point = of, rest
+			}
+		}
+		f := c.fault(name)
+		f.point = cmp.Or(point, f.point)
+		all = append(all, f)
 	}
 	return all
 }
@@ -105,8 +125,8 @@ func shortTrial(c *chaos, round int) []fault {
 // trial runs rounds until plan has no more, or something is wrong.
 func (c *chaos) trial(plan func(c *chaos, round int) []fault) {
 	c.hear(func() {
-		c.truths.note(c.truth())
-		c.changed = func() { c.truths.note(c.truth()) }
+		c.truths.note(c.everything())
+		c.changed = func() { c.truths.note(c.everything()) }
 		c.ready(nil)
 		c.settle()
 		c.check()
@@ -141,7 +161,7 @@ func (c *chaos) trial(plan func(c *chaos, round int) []fault) {
 // kinds of faults, each as often as it stands here.
 var chaosFaults = []string{
 	faultKill, faultKill, faultPoint, faultPoint, faultPoint, faultFreeze, faultFreezePoint, faultEngineKill, faultEngineFreeze,
-	faultNetwork, faultNetwork, faultDisk, faultDropped, faultToken, faultSite, faultSite,
+	faultNetwork, faultNetwork, faultDisk, faultDropped, faultToken, faultSite, faultSite, faultMass, faultDowntime,
 }
 
 // draw picks the faults of a round.
@@ -177,7 +197,17 @@ func (c *chaos) fault(name string) fault {
 
 // round lets the site change and faults happen, and compares.
 func (c *chaos) round(faults []fault) {
+	c.ready(nil)
+	for _, f := range faults {
+		switch f.name {
+		case faultMass:
+			c.removeMuch(f.node)
+		case faultDowntime:
+			c.sleepOver()
+		}
+	}
 	c.ready(faults)
+	c.lookAlike()
 	var struck sync.WaitGroup
 	for _, f := range faults {
 		struck.Go(func() { c.strike(f) })

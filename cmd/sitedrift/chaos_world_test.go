@@ -134,12 +134,15 @@ func (c *chaos) newSite(leeway time.Duration) {
 	c.killSite = &killSite{tenant: "acme", site: c.provider.AddSite(sim.SiteSettings{
 		Name: "acme", Spaces: 12, PermissionsPerSpace: 10, Exact: true, Groups: 6, Users: 24, Guests: 3, MembersPerGroup: 6,
 	})}
+	c.other = &killSite{tenant: "beta", site: c.provider.AddSite(sim.SiteSettings{
+		Name: "beta", Spaces: 3, PermissionsPerSpace: 3, Exact: true, Groups: 2, Users: 4, Guests: 1, MembersPerGroup: 2,
+	})}
 	c.app = c.provider.AddApp(sim.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: sim.AllScopes()})
 }
 
 // addNode makes a machine. more is configuration beyond what all have.
 func (c *chaos) addNode(dir, more string) *node {
-	n := &node{killWorld: &killWorld{bin: c.bin, dir: dir, provider: c.provider, killSite: c.killSite, gaps: true, faults: true}}
+	n := &node{killWorld: &killWorld{bin: c.bin, dir: dir, provider: c.provider, killSite: c.killSite, gaps: true, faults: true, others: 1}}
 	data := filepath.Join(dir, "data")
 	n.disk = newDisk(c, data, diskBytes)
 	n.outer = newWire(c, "tcp", "127.0.0.1:0", strings.TrimPrefix(c.provider.URL(), "http://"))
@@ -158,26 +161,37 @@ vault: {key_file: %q}
 oauth: {client_id: %q, client_secret: "file:%s"}
 endpoints: {auth: %q, api: %q}
 network: {allow: 127.0.0.0/8}
-tenants: [{id: %q, site: %q, cloud_id: %q}]
-schedules: {posture: "@every %[9]s", inventory: "@every %[9]s", audit: off}
+tenants: [{id: %q, site: %q, cloud_id: %q}, {id: %q, site: %q, cloud_id: %q}]
+schedules: {posture: "@every %[12]s", inventory: "@every %[12]s", audit: off}
 jitter: 0s
 limits: {requests_per_second: 1000, points_per_hour: 0}
 server: {metrics: off}
 log: {level: info, format: json}
 `, filepath.Join(c.dir, "vault.key"), c.app.ClientID, filepath.Join(dir, "client-secret"), outer(c.provider.AuthURL()), outer(c.provider.APIURL()),
-		c.tenant, c.site.URL(), c.site.CloudID(), chaosTick)+more)
+		c.tenant, c.site.URL(), c.site.CloudID(), c.other.tenant, c.other.site.URL(), c.other.site.CloudID(), chaosTick)+more)
 	c.nodes = append(c.nodes, n)
 	return n
 }
 
-// connect gives the tenant its grant.
+// connect gives each tenant its grant.
 func (c *chaos) connect() {
 	n := c.nodes[0]
-	person := c.provider.AddPerson(sim.Person{Name: "Admin of " + c.tenant})
-	tokens, _, err := c.provider.Connect(sim.ConsentRequest{ClientID: c.app.ClientID, AccountID: person.AccountID, Sites: []string{c.tenant}, Scopes: killScopes()})
-	if err != nil {
-		c.Fatal(err)
+	for _, s := range []*killSite{c.killSite, c.other} {
+		person := c.provider.AddPerson(sim.Person{Name: "Admin of " + s.tenant})
+		tokens, _, err := c.provider.Connect(sim.ConsentRequest{ClientID: c.app.ClientID, AccountID: person.AccountID, Sites: []string{s.tenant}, Scopes: killScopes()})
+		if err != nil {
+			c.Fatal(err)
+		}
+		n.write(c, "refresh-token", tokens.RefreshToken)
+		n.command(c, "connect", "--tenant", s.tenant, "--refresh-token", filepath.Join(n.dir, "refresh-token"))
 	}
-	n.write(c, "refresh-token", tokens.RefreshToken)
-	n.command(c, "connect", "--tenant", c.tenant, "--refresh-token", filepath.Join(n.dir, "refresh-token"))
+}
+
+// everything is what both sites hold.
+func (c *chaos) everything() killRows {
+	all := c.truth()
+	for dataset, rows := range c.other.truth() {
+		all[dataset] = append(all[dataset], rows...)
+	}
+	return all.sorted()
 }

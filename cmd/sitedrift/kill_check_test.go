@@ -345,8 +345,8 @@ func (d *daemon) checkTenants(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 1 {
-		t.Errorf("%d tenants, expected 1", len(all))
+	if len(all) != 1+d.world.others {
+		t.Errorf("%d tenants, expected %d", len(all), 1+d.world.others)
 	}
 	for _, tenant := range all {
 		if len(tenant.Credentials) == 0 || tenant.Credentials[0].State != "ok" || len(tenant.Holds) > 0 {

@@ -30,6 +30,7 @@ type killWorld struct {
 	*killSite
 	gaps    bool     // attempt numbers may be left out: each take-over and each repeated insert does that
 	faults  bool     // runs may fail, and be held
+	others  int      // further tenants
 	fleet   bool     // others take over when it is silent for long
 	freezes bool     // the fail point freezes
 	cutOff  sync.Map // groups in whose run the last daemon was killed, as far as seen

@@ -1,0 +1,188 @@
+//go:build linux && !noengine
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var chaosSabotage = flag.Int("sabotage", 0, "number of an invariant: TestChaos builds the program without a line that keeps it, and passes if that is found out; 0: the program as it is")
+
+// sabotage is a line of the product that keeps an invariant, to be taken out of a
+// build: a file of testdata/sabotage. Each text must be in the file once, so that
+// the product cannot move away under it.
+type sabotage struct {
+	name      string
+	invariant int
+	promise   string
+	file      string   // of the checkout
+	faults    []string // of each round; a fail point may follow the kind
+	caught    []flaw   // what chaos must find; one of them is enough
+	edits     []edit
+}
+
+type edit struct{ out, in string }
+
+var sabotageHead = regexp.MustCompile(`^Invariant (\d+): (.+)\nfile: (\S+)\nfaults: (.+)\ncaught as: (.+)\n$`)
+
+// readSabotages reads testdata/sabotage, in the order of the invariants.
+func readSabotages(t testing.TB) (all []sabotage) {
+	t.Helper()
+	names, err := filepath.Glob("testdata/sabotage/*.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no sabotages: %v", err)
+	}
+	for _, name := range names {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := sabotageHead.FindStringSubmatch(string(archive.Comment))
+		if head == nil || len(archive.Files) == 0 || len(archive.Files)%2 != 0 {
+			t.Fatalf("%s: it has no head of the lines \"Invariant N: promise\", \"file:\", \"faults:\" and \"caught as:\", followed by parts out and in", name)
+		}
+		s := sabotage{name: filepath.Base(name), promise: head[2], file: head[3], faults: strings.Split(head[4], ", ")}
+		s.invariant, _ = strconv.Atoi(head[1])
+		for kind := range strings.SplitSeq(head[5], ", ") {
+			if !slices.Contains(flaws, flaw(kind)) {
+				t.Fatalf("%s: chaos finds no %q, only %q", name, kind, flaws)
+			}
+			s.caught = append(s.caught, flaw(kind))
+		}
+		for i := 0; i < len(archive.Files); i += 2 {
+			if archive.Files[i].Name != "out" || archive.Files[i+1].Name != "in" {
+				t.Fatalf("%s: the parts are not out and in, in turn", name)
+			}
+			s.edits = append(s.edits, edit{string(archive.Files[i].Data), string(archive.Files[i+1].Data)})
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// apply returns the source text without the line.
+func (s sabotage) apply(t testing.TB, source string) string {
+	t.Helper()
+	for _, e := range s.edits {
+		if n := strings.Count(source, e.out); n != 1 {
+			t.Fatalf("testdata/sabotage/%s: %s holds this text %d times, and it must be once; write it as it is there now:\n%s", s.name, s.file, n, e.out)
+		}
+		source = strings.Replace(source, e.out, e.in, 1)
+	}
+	return source
+}
+
+// overlay writes the sources that sabotages change, and the file that tells the
+// compiler of them (go help build, -overlay).
+func overlay(t testing.TB, all ...sabotage) string {
+	t.Helper()
+	dir := t.TempDir()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := map[string]string{}
+	for i, s := range all {
+		path := filepath.Join(root, s.file)
+		now := path
+		if earlier, ok := replace[path]; ok {
+			now = earlier
+		}
+		source, err := os.ReadFile(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", i))
+		if err := os.WriteFile(replace[path], []byte(s.apply(t, string(source))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// compile runs go build on packages of the checkout with sabotaged sources.
+func compile(ctx context.Context, t testing.TB, overlay string, args ...string) {
+	t.Helper()
+	build := exec.CommandContext(ctx, "go", append([]string{"build", "-tags", "failpoint", "-overlay", overlay}, args...)...)
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build with sabotaged sources: %v\n%s", err, out)
+	}
+}
+
+// TestSabotages checks that there is a sabotage for each invariant, and that all of
+// them still fit the product and compile. `make chaos ARGS='--sabotage N'` shows that
+// chaos notices one.
+func TestSabotages(t *testing.T) {
+	all := readSabotages(t)
+	var packages []string
+	for i, s := range all {
+		if s.invariant != i+1 {
+			t.Errorf("sabotage %d, %s, is of invariant %d", i+1, s.name, s.invariant)
+		}
+		packages = append(packages, "./"+filepath.Dir(s.file))
+	}
+	if len(all) != 12 {
+		t.Errorf("%d sabotages, and there are 12 invariants", len(all))
+	}
+	slices.Sort(packages)
+	compile(t.Context(), t, overlay(t, all...), slices.Compact(packages)...)
+}
+
+// sabotageLimit bounds how long a sabotaged build may go unnoticed.
+const sabotageLimit = time.Minute
+
+// trySabotage builds the program without a line, and expects chaos to find out.
+func trySabotage(t *testing.T, number int) {
+	t.Helper()
+	all := readSabotages(t)
+	if number < 1 || number > len(all) {
+		t.Fatalf("sabotages have the numbers 1 to %d", len(all))
+	}
+	s := all[number-1]
+	fmt.Fprintf(t.Output(), "sabotage %d, %s: %s\n", number, s.name, s.promise)
+	bin := filepath.Join(t.TempDir(), "sitedrift")
+	compile(t.Context(), t, overlay(t, s), "-o", bin, "./cmd/sitedrift")
+	j := newJudge(t)
+	c := newChaos(j, bin, *chaosSeed)
+	c.patience = sabotageLimit / 2
+	began := time.Now()
+	j.hear(c.single)
+	c.trial(func(c *chaos, _ int) []fault {
+		if time.Since(began) > sabotageLimit {
+			return nil
+		}
+		return c.faults(s.faults)
+	})
+	fmt.Fprint(t.Output(), c.report(time.Since(began)))
+	for _, f := range s.caught {
+		if j.first[f] != "" {
+			fmt.Fprintf(t.Output(), "caught as %s: %s\n", f, j.first[f][:min(300, len(j.first[f]))])
+			return
+		}
+	}
+	t.Errorf("sabotage %d was not caught as any of %q; what was found:\n%s", number, s.caught, j.evidence(4000))
+}
