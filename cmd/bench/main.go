@@ -31,6 +31,8 @@ type options struct {
 	Spaces  int    `default:"5000" help:"Spaces of the large site."`
 	Rows    int    `default:"200" help:"Permission rows in each of them."`
 	Fleet   int    `default:"1000" help:"Spaces of the site whose calls are counted."`
+	Tenants int    `placeholder:"N" help:"Instead: let one daemon watch N sites, and say what each takes."`
+	Small   int    `default:"40" help:"Spaces of each of these sites; the rest of them is in proportion."`
 	Binary  string `placeholder:"FILE" help:"The sitedrift to measure. Default: built from this tree."`
 	Profile string `placeholder:"DIR" help:"Write CPU profiles of the daemon into this folder. Its figures then hold the profiler's share, too."`
 }
@@ -60,7 +62,7 @@ func execute(ctx context.Context, args []string, out, errw io.Writer) int {
 	case err != nil:
 		_ = report(errw, err)
 		return 2
-	case o.Rounds < 1 || o.Spaces < 1 || o.Rows < 1 || o.Rows > pageSize || o.Fleet < 1:
+	case o.Rounds < 1 || o.Spaces < 1 || o.Rows < 1 || o.Rows > pageSize || o.Fleet < 1 || o.Tenants < 0 || o.Small < 10:
 		_ = report(errw, fmt.Errorf("rounds, spaces, rows and fleet must be at least 1, and rows at most %d, a page", pageSize))
 		return 2
 	}

@@ -73,6 +73,39 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestTenants takes the figures of two small tenants: what is read and stored of
+// them is known.
+func TestTenants(t *testing.T) {
+	var out, log strings.Builder
+	if code := execute(t.Context(), []string{"--json", "--tenants", "2", "--small", "10"}, &out, &log); code != 0 {
+		t.Fatalf("exit code %d\n%s%s", code, &log, &out)
+	}
+	got := map[string]float64{}
+	for lines := bufio.NewScanner(strings.NewReader(out.String())); lines.Scan(); {
+		var f struct {
+			Name  string
+			Value float64
+		}
+		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
+			t.Fatal(err)
+		}
+		got[f.Name] = f.Value
+	}
+	for name, want := range map[string]float64{
+		"rows_spaces_versions": 10, "rows_users_versions": 30, "rows_runs_log": 7, "quiet_audit_calls": 1,
+		"quiet_posture_calls": 17, // one for each space, and seven lists and settings
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, expected %v", name, got[name], want)
+		}
+	}
+	for _, name := range []string{"daemon_peak_mib", "engine_peak_mib", "state_file", "warehouse_parts", "bytes_space_permissions_versions", "changed_posture_points"} {
+		if got[name] <= 0 {
+			t.Errorf("%s was not measured", name)
+		}
+	}
+}
+
 // TestMinimum counts by hand.
 func TestMinimum(t *testing.T) {
 	rows := func(n int) []confluencetest.Permission { return make([]confluencetest.Permission, n) }

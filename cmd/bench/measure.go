@@ -56,6 +56,13 @@ func measure(ctx context.Context, o options, log io.Writer) (figures []figure, e
 			return nil, err
 		}
 	}
+	if o.Tenants > 0 {
+		if b.world, err = newTenants(o); err != nil {
+			return nil, err
+		}
+		defer b.world.server.Close()
+		return measureTenants(ctx, o, b)
+	}
 	b.say("making the simulated sites: %d spaces with %d rows each", o.Spaces, o.Rows)
 	if b.world, err = newWorld(o); err != nil {
 		return nil, err

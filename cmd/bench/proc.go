@@ -38,8 +38,9 @@ func readStat(pid int) (s processStat, err error) {
 	return processStat{parent, time.Duration(user+system) * tick}, nil
 }
 
-// childrenCPU is the CPU time of the living children of a process.
-func childrenCPU(pid int) (sum time.Duration) {
+// children are the living children of a process.
+func children(pid int) map[int]processStat {
+	found := map[int]processStat{}
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range all {
 		child, err := strconv.Atoi(filepath.Base(dir))
@@ -47,10 +48,26 @@ func childrenCPU(pid int) (sum time.Duration) {
 			continue
 		}
 		if s, err := readStat(child); err == nil && s.parent == pid { // others come and go
-			sum += s.cpu
+			found[child] = s
 		}
 	}
+	return found
+}
+
+// childrenCPU is the CPU time of the living children of a process.
+func childrenCPU(pid int) (sum time.Duration) {
+	for _, s := range children(pid) {
+		sum += s.cpu
+	}
 	return sum
+}
+
+// childOf is the daemon's engine: the daemon has no other child.
+func childOf(pid int) int {
+	for child := range children(pid) {
+		return child
+	}
+	return 0
 }
 
 // peakMiB is the most memory that a process has had resident so far.

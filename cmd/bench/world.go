@@ -36,9 +36,28 @@ func newWorld(o options) (*world, error) {
 	w := &world{server: srv}
 	w.large = srv.AddSite(confluencetest.SiteSettings{Name: siteLarge, Spaces: o.Spaces, PermissionsPerSpace: o.Rows, Exact: true, HiddenSpaces: -1, Groups: 60, Users: 400})
 	w.fleet = srv.AddSite(confluencetest.SiteSettings{Name: siteFleet, Spaces: o.Fleet, PermissionsPerSpace: 60, Groups: max(8, o.Fleet/5), Users: max(40, 5*o.Fleet), Guests: o.Fleet / 20, MembersPerGroup: 40})
-	w.small = srv.AddSite(confluencetest.SiteSettings{Name: siteSmall, Spaces: 40, PermissionsPerSpace: 25, Groups: 8, Users: 120, Guests: 6})
-	w.app = srv.AddApp(confluencetest.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: confluencetest.AllScopes()})
+	w.small = srv.AddSite(small(siteSmall, 0, 40))
+	w.addApp()
 	return w, srv.Start()
+}
+
+// newTenants has many sites like the small one, which differ.
+func newTenants(o options) (*world, error) {
+	w := &world{server: confluencetest.New(confluencetest.Settings{Seed: 1, KeepOlderGrants: true})}
+	for i, name := range tenantSites(o.Tenants) {
+		w.server.AddSite(small(name, uint64(i), o.Small))
+	}
+	w.addApp()
+	return w, w.server.Start()
+}
+
+// small is a site of the proportions of the demo's.
+func small(name string, seed uint64, spaces int) confluencetest.SiteSettings {
+	return confluencetest.SiteSettings{Name: name, Seed: seed, Spaces: spaces, PermissionsPerSpace: 25, Groups: spaces / 5, Users: 3 * spaces, Guests: spaces * 3 / 20}
+}
+
+func (w *world) addApp() {
+	w.app = w.server.AddApp(confluencetest.App{RedirectURIs: []string{"http://127.0.0.1:8917/callback"}, Scopes: confluencetest.AllScopes()})
 }
 
 func (w *world) refreshToken(site string) (string, error) {
