@@ -62,6 +62,7 @@ type Credential struct {
 
 	LeaseOwner string    // who is refreshing
 	LeaseUntil time.Time // until when nobody else may
+	Claims     int64     // how often a refresh was claimed
 	IntentAt   time.Time // when the refresh whose outcome is unknown was first tried; zero: none
 
 	AccessExpiresAt time.Time // end of the sealed access token, or of a token or secret that nothing renews; zero: not known

@@ -117,9 +117,9 @@ func TestDataCenterGrantIsLostOnlyWithItsAnswer(t *testing.T) {
 				return forward()
 			})
 			crashAt = rapid.SampledFrom(append([]string{"", "", "", ""}, points...)).Draw(rt, "crash at")
-			w.store.mu.Lock()
-			w.store.before = rapid.IntRange(0, 2).Draw(rt, "saves that fail")
-			w.store.after = rapid.IntRange(0, 1).Draw(rt, "saves that fail afterwards")
+			before, after := rapid.IntRange(0, 2).Draw(rt, "saves that fail"), rapid.IntRange(0, 1).Draw(rt, "saves that fail afterwards")
+			w.store.mu.Lock() // not around a draw, which may end the case
+			w.store.before, w.store.after = before, after
 			w.store.mu.Unlock()
 		}
 		calm := func() {

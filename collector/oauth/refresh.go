@@ -279,16 +279,19 @@ func (t *Tokens) persist(k key, r row, old grant, p pair, sentAt time.Time) (tok
 	c.Sealed = sealed
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		ctx, cancel := context.WithTimeout(t.ctx, storeTimeout)
-		saved, err := t.Store.SaveRotation(ctx, c, was, t.Owner)
+		// Inside the leeway whoever claimed since may send the same token, too: what
+		// it gets ends the pair that is held here, and the last claim counts. Where
+		// there is none, no other call can get anything.
+		saved, err := t.Store.SaveRotation(ctx, c, was, t.Owner, r.provider.Leeway > 0)
 		cancel()
 		if err == nil && !saved {
-			// Another process was first, or our own write before this one, which
-			// gave an error, had happened. Either way the row has the answer.
-			t.Log.Info("a newer token is stored already and is used", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Int64("after_generation", was))
+			// Another process was first, or is at it, or our own write before this one,
+			// which gave an error, had happened. Either way the row has the answer.
+			t.Log.Info("another token than this one is stored already, or will be, and is used", zap.String("tenant", k.tenant), zap.String("kind", k.kind), zap.Int64("after_generation", was))
 			t.release(k, false)
 			return token{}, rotated, &Error{
 				Class: ErrTemporary, Op: "store the new token", Tenant: k.tenant, Kind: k.kind,
-				Cause: errors.New("a newer one is stored already"),
+				Cause: errors.New("a newer one is stored already, or another process is getting one"),
 			}
 		}
 		if err == nil {

@@ -27,8 +27,9 @@ type Store interface {
 	ClaimRefresh(ctx context.Context, tenant, kind, owner string, now, until time.Time) (collector.Credential, bool, error)
 
 	// SaveRotation stores c and ends lease and intent if the stored generation
-	// is was, and answers false otherwise.
-	SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string) (bool, error)
+	// is was, and with fenced also no refresh was claimed since c was; it answers
+	// false otherwise.
+	SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string, fenced bool) (bool, error)
 
 	// ReleaseRefresh ends owner's lease, and the intent too if clearIntent. A
 	// lease that is another's is left alone.

@@ -130,7 +130,7 @@ type flaky struct {
 
 var errDatabase = errors.New("database is gone")
 
-func (f *flaky) SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string) (bool, error) {
+func (f *flaky) SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string, fenced bool) (bool, error) {
 	f.mu.Lock()
 	before, after, gate := f.before > 0, f.after > 0, f.gate
 	if before {
@@ -145,7 +145,7 @@ func (f *flaky) SaveRotation(ctx context.Context, c collector.Credential, was in
 	if before {
 		return false, errDatabase
 	}
-	ok, err := f.Store.SaveRotation(ctx, c, was, owner)
+	ok, err := f.Store.SaveRotation(ctx, c, was, owner, fenced)
 	if after {
 		return false, errDatabase
 	}

@@ -140,7 +140,7 @@ func BenchmarkRotation(b *testing.B) {
 			if err != nil || !claimed {
 				b.Fatal(claimed, err)
 			}
-			if saved, err := s.SaveRotation(b.Context(), c, c.Generation, "me"); err != nil || !saved {
+			if saved, err := s.SaveRotation(b.Context(), c, c.Generation, "me", true); err != nil || !saved {
 				b.Fatal(saved, err)
 			}
 		}

@@ -12,12 +12,12 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 )
 
-const credentialColumns = `tenant, kind, sealed, generation, state, state_reason, lease_owner, lease_until, intent_at, access_expires_at, last_ok_at, consented_at, client_id, account_id, scopes, refused_since, refused_at, refused_evidence`
+const credentialColumns = `tenant, kind, sealed, generation, state, state_reason, lease_owner, lease_until, intent_at, access_expires_at, last_ok_at, consented_at, client_id, account_id, scopes, refused_since, refused_at, refused_evidence, claims`
 
 func scanCredential(r scanner) (c collector.Credential, err error) {
 	err = r.Scan(&c.Tenant, &c.Kind, &c.Sealed, &c.Generation, &c.State, &c.StateReason, &c.LeaseOwner, instant{&c.LeaseUntil}, instant{&c.IntentAt},
 		instant{&c.AccessExpiresAt}, instant{&c.LastOKAt}, instant{&c.ConsentedAt}, &c.ClientID, &c.AccountID, list{&c.Scopes},
-		instant{&c.Refusal.Since}, instant{&c.Refusal.At}, &c.Refusal.Evidence)
+		instant{&c.Refusal.Since}, instant{&c.Refusal.At}, &c.Refusal.Evidence, &c.Claims)
 	return c, err
 }
 
@@ -72,7 +72,7 @@ func (s *Store) credentials(ctx context.Context, where string, args ...any) ([]c
 func (s *Store) ClaimRefresh(ctx context.Context, tenant, kind, owner string, now, until time.Time) (collector.Credential, bool, error) {
 	// Invariant 5: one statement, so of two processes one gets the row.
 	c, err := scanCredential(s.vault.QueryRowContext(ctx, `
-UPDATE credentials SET lease_owner = $3, lease_until = `+s.vault.clock("$4")+` + $5, intent_at = COALESCE(NULLIF(intent_at, 0), $4)
+UPDATE credentials SET lease_owner = $3, lease_until = `+s.vault.clock("$4")+` + $5, intent_at = COALESCE(NULLIF(intent_at, 0), $4), claims = claims + 1
 WHERE tenant = $1 AND kind = $2 AND state = 'ok' AND lease_until <= `+s.vault.clock("$4")+`
 RETURNING `+credentialColumns, tenant, kind, owner, millis(now), until.Sub(now).Milliseconds()))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -89,24 +89,30 @@ RETURNING `+credentialColumns, tenant, kind, owner, millis(now), until.Sub(now).
 // AccessExpiresAt, LastOKAt and Scopes; it clears the intent and the owner's
 // lease.
 // False when the stored generation is not was: somebody rotated meanwhile, the
-// caller drops its tokens and reads again.
+// caller drops its tokens and reads again. With fenced also when a refresh was
+// claimed after c was: where a token may be sent twice, the newer claim may have got
+// tokens that ended those of c.
 //
 // Invariant 5: when this has returned true, the tokens are on disk; only then
 // may the access token be used.
-func (s *Store) SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string) (bool, error) {
+func (s *Store) SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string, fenced bool) (bool, error) {
 	if len(c.Sealed) == 0 {
 		return false, fmt.Errorf("store rotated tokens of credential %s of tenant %s: no sealed tokens given", c.Kind, c.Tenant)
 	}
 	// The grant has just worked, so it is ok, whatever was thought of it. A
 	// lease that another process got meanwhile is left to it; its refresh will
 	// find the generation moved.
+	claims := int64(-1)
+	if fenced { // Invariant 5
+		claims = c.Claims
+	}
 	n, err := affected(ctx, s.vault, `
 UPDATE credentials SET sealed = $4, generation = generation + 1, state = 'ok', state_reason = '', intent_at = 0,
   lease_until = CASE WHEN lease_owner = $5 THEN 0 ELSE lease_until END,
   lease_owner = CASE WHEN lease_owner = $5 THEN '' ELSE lease_owner END,
   access_expires_at = $6, last_ok_at = $7, scopes = $8
-WHERE tenant = $1 AND kind = $2 AND generation = $3`,
-		c.Tenant, c.Kind, was, c.Sealed, owner, millis(c.AccessExpiresAt), millis(c.LastOKAt), listText(c.Scopes))
+WHERE tenant = $1 AND kind = $2 AND generation = $3 AND CAST($9 AS BIGINT) IN (-1, claims)`,
+		c.Tenant, c.Kind, was, c.Sealed, owner, millis(c.AccessExpiresAt), millis(c.LastOKAt), listText(c.Scopes), claims)
 	if err != nil {
 		return false, fmt.Errorf("store rotated tokens of credential %s of tenant %s: %w", c.Kind, c.Tenant, err)
 	}

@@ -87,11 +87,11 @@ func TestUpgrade(t *testing.T) {
 		for _, from := range []struct {
 			schema  string
 			version int64
-		}{{"state", 1}, {"state", 2}, {"state", 3}, {"state", 4}, {"state", 5}, {"state", 6}, {"vault", 1}, {"vault", 2}, {"vault", 3}} {
+		}{{"state", 1}, {"state", 2}, {"state", 3}, {"state", 4}, {"state", 5}, {"state", 6}, {"vault", 1}, {"vault", 2}, {"vault", 3}, {"vault", 4}} {
 			t.Run(fmt.Sprintf("%s from version %d of %s", name, from.version, from.schema), func(t *testing.T) {
 				open := opens(t)
 				s := open()
-				if all := len(state.Versions(t, s, "state")) + len(state.Versions(t, s, "vault")); all != 7+4 {
+				if all := len(state.Versions(t, s, "state")) + len(state.Versions(t, s, "vault")); all != 7+5 {
 					t.Fatalf("there are %d versions; play them all", all)
 				}
 				fillAll(t, s)

@@ -46,7 +46,7 @@ func testConsent(t *testing.T, s *state.Store) {
 	again := c
 	again.Generation, again.Sealed, again.ConsentedAt, again.LastOKAt, again.Scopes = 2, []byte{0, 255, 1}, noon.Add(time.Hour), time.Time{}, nil
 	stored := must[collector.Credential](t)(s.PutConsent(ctx, again))
-	again.LastOKAt = again.ConsentedAt
+	again.LastOKAt, again.Claims = again.ConsentedAt, 1
 	equal(t, "granted again", again, stored)
 	for _, g := range []int64{0, 1, 2, 4} {
 		again.Generation = g
@@ -76,7 +76,7 @@ func testRefresh(t *testing.T, s *state.Store) {
 	}
 	mine, claimed := claim("me", noon)
 	want := first
-	want.LeaseOwner, want.LeaseUntil, want.IntentAt = "me", noon.Add(time.Minute), noon
+	want.LeaseOwner, want.LeaseUntil, want.IntentAt, want.Claims = "me", noon.Add(time.Minute), noon, 1
 	if !claimed {
 		t.Fatal("a free credential was not claimed")
 	}
@@ -91,16 +91,21 @@ func testRefresh(t *testing.T, s *state.Store) {
 	if !claimed || !yours.IntentAt.Equal(noon) {
 		t.Errorf("after the lease: claimed %v, intent %s, want that of the first try", claimed, yours.IntentAt)
 	}
-	// The lease was lost, the tokens were not: first come, first stored.
+	// The lease was lost: where a token may be sent twice, the last claim counts.
+	// Elsewhere the tokens are the only ones: first come, first stored.
 	mine.Sealed, mine.AccessExpiresAt, mine.LastOKAt, mine.Scopes = []byte("second"), noon.Add(2*time.Hour), noon.Add(time.Minute), []string{"new"}
-	if !must[bool](t)(s.SaveRotation(ctx, mine, 1, "me")) {
+	if must[bool](t)(s.SaveRotation(ctx, mine, 1, "me", true)) {
+		t.Error("a rotation was stored after somebody else's claim")
+	}
+	equal(t, "after the claim that counts", yours, must[collector.Credential](t)(s.Credential(ctx, "acme", "3lo")))
+	if !must[bool](t)(s.SaveRotation(ctx, mine, 1, "me", false)) {
 		t.Fatal("a rotation was not stored")
 	}
 	want = mine
-	want.Generation, want.LeaseOwner, want.LeaseUntil, want.IntentAt = 2, "you", noon.Add(121*time.Second), time.Time{}
+	want.Generation, want.LeaseOwner, want.LeaseUntil, want.IntentAt, want.Claims = 2, "you", noon.Add(121*time.Second), time.Time{}, 2
 	equal(t, "after the rotation", want, must[collector.Credential](t)(s.Credential(ctx, "acme", "3lo")))
 	yours.Sealed = []byte("another second")
-	if must[bool](t)(s.SaveRotation(ctx, yours, 1, "you")) {
+	if must[bool](t)(s.SaveRotation(ctx, yours, 1, "you", false)) {
 		t.Error("a rotation of an older generation was stored")
 	}
 	ok(t, s.ReleaseRefresh(ctx, "acme", "3lo", "me", true)) // not his any more
@@ -109,7 +114,7 @@ func testRefresh(t *testing.T, s *state.Store) {
 
 	third, claimed := claim("you", noon.Add(time.Hour))
 	third.Sealed = []byte("third")
-	if !claimed || !must[bool](t)(s.SaveRotation(ctx, third, 2, "you")) {
+	if !claimed || !must[bool](t)(s.SaveRotation(ctx, third, 2, "you", true)) {
 		t.Fatal("the second rotation was not stored")
 	}
 	got := must[collector.Credential](t)(s.Credential(ctx, "acme", "3lo"))
@@ -117,10 +122,10 @@ func testRefresh(t *testing.T, s *state.Store) {
 		t.Errorf("after the second rotation: %+v", got)
 	}
 	third.Sealed = nil
-	if _, err := s.SaveRotation(ctx, third, 3, "you"); err == nil {
+	if _, err := s.SaveRotation(ctx, third, 3, "you", false); err == nil {
 		t.Error("a rotation without tokens was stored")
 	}
-	if must[bool](t)(s.SaveRotation(ctx, collector.Credential{Tenant: "nobody", Kind: "3lo", Sealed: []byte("x")}, 1, "me")) {
+	if must[bool](t)(s.SaveRotation(ctx, collector.Credential{Tenant: "nobody", Kind: "3lo", Sealed: []byte("x")}, 1, "me", false)) {
 		t.Error("a rotation of nobody's credential was stored")
 	}
 }
@@ -168,7 +173,7 @@ func RefreshRace(t *testing.T, stores ...*state.Store) {
 				mu.Lock()
 				inside--
 				mu.Unlock()
-				saved, err := s.SaveRotation(ctx, c, c.Generation, owner)
+				saved, err := s.SaveRotation(ctx, c, c.Generation, owner, true)
 				if err != nil || !saved {
 					t.Errorf("rotation to %d: saved %v, %v", c.Generation+1, saved, err)
 					return
@@ -201,7 +206,7 @@ func testNeedsReconsent(t *testing.T, s *state.Store) {
 		t.Fatal("not marked")
 	}
 	dead := c
-	dead.State, dead.StateReason = collector.CredentialNeedsReconsent, "the grant was revoked"
+	dead.State, dead.StateReason, dead.Claims = collector.CredentialNeedsReconsent, "the grant was revoked", 1
 	equal(t, "marked", dead, must[collector.Credential](t)(s.Credential(ctx, "acme", "3lo")))
 	if got, claimed, err := s.ClaimRefresh(ctx, "acme", "3lo", "me", noon, noon.Add(time.Minute)); err != nil || claimed || got.State != collector.CredentialNeedsReconsent {
 		t.Errorf("a dead grant was claimed: %v, %+v, %v", claimed, got, err)
@@ -211,7 +216,7 @@ func testNeedsReconsent(t *testing.T, s *state.Store) {
 	}
 	// A refresh that worked all the same proves that it lives.
 	c.Sealed = []byte("alive")
-	if !must[bool](t)(s.SaveRotation(ctx, c, 1, "me")) {
+	if !must[bool](t)(s.SaveRotation(ctx, c, 1, "me", false)) {
 		t.Fatal("the rotation was not stored")
 	}
 	if got := must[collector.Credential](t)(s.Credential(ctx, "acme", "3lo")); got.State != collector.CredentialOK || got.StateReason != "" {
