@@ -205,7 +205,7 @@ func TestConsentBesideRemoval(t *testing.T) {
 			if i%2 == 0 {
 				changed = a.store.RemoveTenant(t.Context(), there.ID, time.Now())
 			} else {
-				changed = a.move(t.Context(), there, elsewhere)
+				changed = a.change(t.Context(), []tenantChange{{before: there, after: elsewhere}})
 			}
 		})
 		both.Wait()
@@ -259,6 +259,59 @@ func TestAnotherAddressForgetsTheCloudID(t *testing.T) {
 	}
 	if now, err := a.store.Tenant(t.Context(), "acme"); err != nil || now.CloudID != "" {
 		t.Errorf("configured with another address: %+v, %v", now, err)
+	}
+}
+
+// TestAnotherSiteIsAnotherTenant: neither a list nor the configuration makes a tenant
+// another site, or brings a removed tenant's rows back as those of another site.
+func TestAnotherSiteIsAnotherTenant(t *testing.T) {
+	a, _, connect := connectedApp(t)
+	connect("Somebody")
+	acme := a.cfg.Tenants[0]
+	a.cfg.Tenants = nil // as one that was added by hand
+	put := func(p putParams) error {
+		_, err := opPutTenants(t.Context(), a, p, nil)
+		return err
+	}
+	tenant := func(id, site, cloud string) config.Tenant {
+		return config.Tenant{ID: id, Name: id, Site: site, Deployment: schemas.Cloud, CloudID: cloud}
+	}
+	const first, second = "0d0d0d0d-0000-4000-8000-000000000000", "1d1d1d1d-0000-4000-8000-000000000000"
+	if err := put(putParams{Tenants: []config.Tenant{tenant("acme", acme.Site, first)}}); err != nil {
+		t.Fatal(err)
+	}
+	for what, p := range map[string]putParams{
+		"another cloud id":                  {Tenants: []config.Tenant{tenant("acme", acme.Site, second)}},
+		"another cloud id, another address": {Tenants: []config.Tenant{tenant("acme", "https://elsewhere.atlassian.net", second)}},
+		"a cloud id that is taken":          {New: true, Tenants: []config.Tenant{tenant("globex", "https://globex.atlassian.net", strings.ToUpper(first))}},
+	} {
+		if err := put(p); err == nil || !strings.Contains(err.Error(), "tenant") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	configured := func(list ...config.Tenant) error {
+		a.cfg.Tenants = list
+		defer func() { a.cfg.Tenants = nil }()
+		return a.storeTenants(t.Context())
+	}
+	if err := configured(tenant("acme", acme.Site, second)); err == nil || !strings.Contains(err.Error(), "another site") {
+		t.Errorf("another cloud id in the configuration: %v", err)
+	}
+	if now, err := a.store.Tenant(t.Context(), "acme"); err != nil || now.CloudID != first || now.SiteURL != acme.Site {
+		t.Errorf("after all that was refused: %+v, %v", now, err)
+	}
+
+	if _, err := opRemove(t.Context(), a, removeParams{ID: "acme"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	back := tenant("acme", "https://elsewhere.atlassian.net", "")
+	for what, err := range map[string]error{"added": put(putParams{New: true, Tenants: []config.Tenant{back}}), "configured": configured(back)} {
+		if err == nil || !strings.Contains(err.Error(), "tenants remove acme --erase") {
+			t.Errorf("%s after its rows stayed: %v", what, err)
+		}
+	}
+	if err := put(putParams{New: true, Tenants: []config.Tenant{tenant("acme", acme.Site, "")}}); err != nil {
+		t.Errorf("the same site again: %v", err)
 	}
 }
 

@@ -122,6 +122,9 @@ func putActions(p putParams, r *putResult) (all []collector.Action) {
 		case r == nil:
 		case slices.Contains(r.Changed, t.ID):
 			a.Name = "tenants change"
+			if kinds := r.Erased[t.ID]; len(kinds) > 0 {
+				a.Detail += ", erased: " + strings.Join(kinds, " ")
+			}
 		case slices.Contains(r.Unchanged, t.ID):
 			continue
 		}

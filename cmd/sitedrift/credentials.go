@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
@@ -37,28 +34,6 @@ const credentialRefused = "refused"
 // rotate, and not a token or key that was handed over.
 func isConsent(kind string) bool {
 	return kind == schemas.Credential3LO || kind == schemas.CredentialDCOAuth
-}
-
-// move stores a tenant anew. When its site is another one from now on, the
-// credentials that are sent to the tenant's own site are erased: a token must never
-// reach a host that it was not given for. What is sent to Atlassian's shared
-// services stays.
-func (a *app) move(ctx context.Context, before, after collector.Tenant) error {
-	if before.SiteURL == after.SiteURL {
-		return a.store.PutTenant(ctx, after)
-	}
-	a.log.Warn("the site's address changed: tokens that were given for the old one are erased",
-		zap.String("tenant", after.ID), zap.String("before", before.SiteURL), zap.String("after", after.SiteURL))
-	erase := func() error {
-		return a.store.DeleteCredentials(ctx, after.ID, schemas.CredentialAPIToken, schemas.CredentialDCOAuth, schemas.CredentialDCToken)
-	}
-	if err := erase(); err != nil {
-		return err
-	}
-	if err := a.store.PutTenant(ctx, after); err != nil {
-		return err
-	}
-	return erase() // a consent to the old site may have ended in between
 }
 
 func (a *app) showCredential(c collector.Credential) credInfo {

@@ -18,6 +18,10 @@ import (
 // storeTenants brings the tenants of the configuration, and their schedules,
 // into the state. Tenants that were added otherwise stay as they are.
 func (a *app) storeTenants(ctx context.Context) error {
+	stones, err := a.store.Tombstones(ctx)
+	if err != nil {
+		return err
+	}
 	for _, t := range a.cfg.Tenants {
 		stored, err := a.store.Tenant(ctx, t.ID)
 		if err != nil && !errors.Is(err, state.ErrUnknownTenant) {
@@ -32,27 +36,36 @@ func (a *app) storeTenants(ctx context.Context) error {
 			stored.CloudID = t.CloudID
 		}
 		known := err == nil
-		scheduled, err := a.planSchedules(ctx, t)
+		switch {
+		case !known:
+			err = mayComeBack(stones, stored)
+		default:
+			err = sameSite(before, t.CloudID)
+		}
 		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		change := tenantChange{before: before, after: stored}
+		if change.schedules, err = a.planSchedules(ctx, t); err != nil {
 			return err
 		}
-		entry := collector.Action{Tenant: t.ID, Detail: stored.SiteURL}
+		if change.erases, err = a.erasedBy(ctx, change); err != nil {
+			return err
+		}
+		entry := collector.Action{Tenant: t.ID, Detail: change.told()}
 		switch {
 		case !known:
 			entry.Name = "tenants add"
 		case before != stored:
 			entry.Name = "tenants change"
-		case len(scheduled) > 0:
-			entry.Name, entry.Detail = "schedules", strings.Join(each(scheduled, func(c scheduleChange) string { return c.Group }), " ")
+		case len(change.schedules) > 0:
+			entry.Name, entry.Detail = "schedules", strings.Join(each(change.schedules, func(c scheduleChange) string { return c.Group }), " ")
 		default:
 			continue
 		}
 		entries := []collector.Action{entry}
 		err = a.recorded(ctx, collector.ActorConfiguration, entries, func() ([]collector.Action, error) {
-			if err := a.move(ctx, before, stored); err != nil {
-				return entries, err
-			}
-			return entries, a.storeSchedules(ctx, scheduled)
+			return entries, a.change(ctx, []tenantChange{change})
 		})
 		if err != nil {
 			return err
@@ -93,22 +106,6 @@ func (a *app) planSchedules(ctx context.Context, t config.Tenant) (changes []sch
 		}
 	}
 	return changes, nil
-}
-
-// storeSchedules does what planSchedules found.
-func (a *app) storeSchedules(ctx context.Context, changes []scheduleChange) error {
-	for _, c := range changes {
-		var err error
-		if c.remove {
-			err = a.store.RemoveSchedule(ctx, c.Tenant, c.Group)
-		} else {
-			err = a.store.PutSchedule(ctx, c.Schedule)
-		}
-		if err != nil {
-			return fmt.Errorf("schedule %s of tenant %s: %w", c.Group, c.Tenant, err)
-		}
-	}
-	return nil
 }
 
 // groupsInUse are the groups that have datasets.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/state"
@@ -86,7 +88,9 @@ type putResult struct {
 	Added     []string `json:"added"`
 	Changed   []string `json:"changed"`
 	Unchanged []string `json:"unchanged"`
-	DryRun    bool     `json:"dry_run"`
+	// Erased are the kinds of credentials that ended, by tenant: its site moved.
+	Erased map[string][]string `json:"erased_credentials"`
+	DryRun bool                `json:"dry_run"`
 }
 
 func putTenants(e *env, p putParams) error {
@@ -103,53 +107,92 @@ func putTenants(e *env, p putParams) error {
 	}
 	verb := map[bool]string{false: "", true: "would be "}[res.DryRun]
 	fmt.Fprintf(e.out, "%d %sadded, %d %schanged, %d are as they were\n", len(res.Added), verb, len(res.Changed), verb, len(res.Unchanged))
+	for _, id := range slices.Sorted(maps.Keys(res.Erased)) {
+		fmt.Fprintf(e.out, "%s moved: its %s, given for the old address, %serased; connect it again: %s\n",
+			id, strings.Join(res.Erased[id], " and "), map[bool]string{false: "was ", true: "would be "}[res.DryRun], connectCommand(id, res.Erased[id][0]))
+	}
 	return nil
 }
 
 // opPutTenants adds and changes tenants: all of them, or none if one cannot be.
 func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putResult, error) {
-	res := putResult{Added: []string{}, Changed: []string{}, Unchanged: []string{}, DryRun: p.DryRun}
+	res := putResult{Added: []string{}, Changed: []string{}, Unchanged: []string{}, Erased: map[string][]string{}, DryRun: p.DryRun}
 	stored, err := a.store.Tenants(ctx)
 	if err != nil {
 		return res, err
 	}
-	bySite := map[string]string{}
+	stones, err := a.store.Tombstones(ctx)
+	if err != nil {
+		return res, err
+	}
+	byID, bySite, byCloud := map[string]collector.Tenant{}, map[string]string{}, map[string]string{}
 	for _, t := range stored {
-		bySite[t.SiteURL] = t.ID
+		byID[t.ID], bySite[t.SiteURL] = t, t.ID
+		if t.CloudID != "" {
+			byCloud[strings.ToLower(t.CloudID)] = t.ID
+		}
 	}
 	var problems []error
-	var puts []collector.Tenant
+	var changes []tenantChange
 	for _, t := range p.Tenants {
 		if other, ok := bySite[t.Site]; ok && other != t.ID {
 			problems = append(problems, fmt.Errorf("tenant %s: its site %s is that of tenant %s; two tenants of one site would read everything twice", t.ID, t.Site, other))
 		}
+		if other, ok := byCloud[strings.ToLower(t.CloudID)]; ok && other != t.ID {
+			problems = append(problems, fmt.Errorf("tenant %s: its cloud id %s is that of tenant %s; two tenants of one site would read everything twice", t.ID, t.CloudID, other))
+		}
+		if t.CloudID != "" {
+			byCloud[strings.ToLower(t.CloudID)] = t.ID
+		}
 		now := collector.Tenant{ID: t.ID, Name: t.Name, SiteURL: t.Site, Deployment: t.Deployment, CloudID: t.CloudID, Paused: t.Paused, CreatedAt: a.out.now().UTC()}
-		i := slices.IndexFunc(stored, func(s collector.Tenant) bool { return s.ID == t.ID })
+		before, known := byID[t.ID]
 		_, configured := a.cfg.Tenant(t.ID)
 		switch {
 		case configured:
 			problems = append(problems, fmt.Errorf("tenant %s is in the configuration, which counts at each start: change it in %s", t.ID, a.cfg.File))
 			continue
-		case i < 0:
-			res.Added = append(res.Added, t.ID)
-			puts = append(puts, now)
-			continue
+		case !known:
+			if err := mayComeBack(stones, now); err != nil {
+				problems = append(problems, err)
+			}
+			before = now
 		case p.New:
 			problems = append(problems, fmt.Errorf("tenant %s exists already: look at it with sitedrift tenants show %s", t.ID, t.ID))
-		case deployment(stored[i]) != t.Deployment:
-			problems = append(problems, fmt.Errorf("tenant %s is a site on %s: a site that moved to %s is another tenant, with a history of its own", t.ID, deployment(stored[i]), t.Deployment))
+		case deployment(before) != t.Deployment:
+			problems = append(problems, fmt.Errorf("tenant %s is a site on %s: a site that moved to %s is another tenant, with a history of its own", t.ID, deployment(before), t.Deployment))
+		default:
+			if err := sameSite(before, t.CloudID); err != nil {
+				problems = append(problems, err)
+			}
 		}
-		now.CreatedAt = stored[i].CreatedAt
-		if now.CloudID == "" && now.SiteURL == stored[i].SiteURL { // at another address it may be another site
-			now.CloudID = stored[i].CloudID
+		if known {
+			now.CreatedAt, now.Paused = before.CreatedAt, now.Paused || before.Paused
+			if now.CloudID == "" && now.SiteURL == before.SiteURL { // at another address it may be another site
+				now.CloudID = before.CloudID
+			}
 		}
-		now.Paused = now.Paused || stored[i].Paused
-		if now == stored[i] {
+		c := tenantChange{before: before, after: now}
+		if c.erases, err = a.erasedBy(ctx, c); err != nil {
+			return res, err
+		}
+		if c.schedules, err = a.planSchedules(ctx, t); err != nil {
+			return res, err
+		}
+		if len(c.erases) > 0 {
+			res.Erased[t.ID] = c.erases
+		}
+		switch {
+		case !known:
+			res.Added = append(res.Added, t.ID)
+		case now == before:
 			res.Unchanged = append(res.Unchanged, t.ID)
-			continue
+			if len(c.schedules) == 0 {
+				continue
+			}
+		default:
+			res.Changed = append(res.Changed, t.ID)
 		}
-		res.Changed = append(res.Changed, t.ID)
-		puts = append(puts, now)
+		changes = append(changes, c)
 	}
 	if len(problems) > 0 {
 		return res, &exitError{exitUsage, errors.Join(problems...)}
@@ -157,23 +200,8 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 	if p.DryRun {
 		return res, nil
 	}
-	for _, t := range puts {
-		before := t
-		if i := slices.IndexFunc(stored, func(s collector.Tenant) bool { return s.ID == t.ID }); i >= 0 {
-			before = stored[i]
-		}
-		if err := a.move(ctx, before, t); err != nil {
-			return res, err
-		}
-	}
-	for _, t := range p.Tenants {
-		changes, err := a.planSchedules(ctx, t)
-		if err == nil {
-			err = a.storeSchedules(ctx, changes)
-		}
-		if err != nil {
-			return res, err
-		}
+	if err := a.change(ctx, changes); err != nil {
+		return res, err
 	}
 	if a.warehouse != nil {
 		return res, a.expect(ctx)

@@ -59,8 +59,10 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	switch now, err := a.store.Tenant(ctx, t.ID); {
 	case err != nil:
 		return nil, stored, unknownTenant(err)
-	case now.SiteURL != t.SiteURL || now.CloudID != t.CloudID:
+	case now.SiteURL != t.SiteURL || now.CloudID != t.CloudID && t.CloudID != "":
 		return nil, stored, fmt.Errorf("the site of tenant %s changed from %s to %s while a run began: the next one reads it", t.ID, t.SiteURL, now.SiteURL)
+	default:
+		t = now // its cloud id may have been learned
 	}
 	settings := confluence.Settings{
 		Tenant: t.ID, Deployment: t.Deployment, Site: siteID(t), Tables: scope, Now: a.out.now,
@@ -90,7 +92,11 @@ func (a *app) openSource(ctx context.Context, t collector.Tenant, scope []*schem
 	case !usable:
 		return nil, stored, refused
 	}
-	return confluence.New(settings), stored, nil
+	source := confluence.New(settings)
+	if id := source.Identify(ctx); id != "" && t.CloudID == "" && refusals.store != nil {
+		return source, stored, refusals.store.LearnCloudID(ctx, t.ID, t.SiteURL, id)
+	}
+	return source, stored, nil
 }
 
 // probeEvery is how often it is tried whether the vendor has opened what it keeps

@@ -3,7 +3,6 @@ package confluence
 import (
 	"context"
 	"strconv"
-	"strings"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
@@ -80,18 +79,11 @@ func told(settings []datasets.Setting) (rows, unknown []datasets.Setting) {
 	return rows, unknown
 }
 
-// systemInfo asks the site who it is. An answer about another site is worth
-// nothing: storing it would mix two customers (Invariant 7).
+// systemInfo reads what the site says of itself.
 func (s *visit) systemInfo(ctx context.Context) ([]datasets.Setting, error) {
-	var w systemInfoWire
-	if err := s.getOne(ctx, pathSystemInfo, nil, &w); err != nil {
+	w, err := s.siteInfo(ctx)
+	if err != nil {
 		return nil, err
-	}
-	if w.CloudID == "" {
-		return nil, inCall(pathSystemInfo, malformedf("no cloudId"))
-	}
-	if s.site != "" && !strings.EqualFold(w.CloudID, s.site) {
-		return nil, inCall(pathSystemInfo, malformedf("the answer is about another site: cloud id %q, expected %q", cut(w.CloudID, 80), s.site))
 	}
 	return normalizeSystemInfo(w), nil
 }

@@ -20,29 +20,29 @@ import (
 // keeps the stored next start as long as Cron is the same; otherwise the caller
 // has to compute it (package schedule). ErrUnknownTenant when there is none.
 func (s *Store) PutSchedule(ctx context.Context, sc collector.Schedule) error {
+	return s.db.tx(ctx, func(tx *sql.Tx) error { return putSchedule(ctx, tx, sc) })
+}
+
+func putSchedule(ctx context.Context, tx *sql.Tx, sc collector.Schedule) error {
 	if sc.Group == "" || strings.Contains(sc.Group, "/") || sc.Cron == "" {
 		return fmt.Errorf("schedule of tenant %q: group %q and cron %q must be given, and the group without a slash", sc.Tenant, sc.Group, sc.Cron)
 	}
-	err := s.db.tx(ctx, func(tx *sql.Tx) error {
-		if err := knownTenant(ctx, tx, sc.Tenant); err != nil {
-			return err
+	err := knownTenant(ctx, tx, sc.Tenant)
+	if err == nil {
+		err = openLane(ctx, tx, sc.Tenant, sc.Group)
+	}
+	if err == nil && sc.NextAt.IsZero() {
+		var n int
+		n, err = affected(ctx, tx, `UPDATE work SET paused = $1 WHERE tenant = $2 AND kind = $3 AND cron = $4`, sc.Paused, sc.Tenant, sc.Group, sc.Cron)
+		if err == nil && n == 0 {
+			err = errors.New("it is new or its cron changed, so its next start must be given")
 		}
-		if err := openLane(ctx, tx, sc.Tenant, sc.Group); err != nil {
-			return err
-		}
-		if sc.NextAt.IsZero() {
-			n, err := affected(ctx, tx, `UPDATE work SET paused = $1 WHERE tenant = $2 AND kind = $3 AND cron = $4`, sc.Paused, sc.Tenant, sc.Group, sc.Cron)
-			if err == nil && n == 0 {
-				err = errors.New("it is new or its cron changed, so its next start must be given")
-			}
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `
+	} else if err == nil {
+		_, err = tx.ExecContext(ctx, `
 INSERT INTO work (tenant, kind, grp, one_off, cron, datasets, next_at, paused) VALUES ($1, $2, $2, FALSE, $3, '[]', $4, $5)
 ON CONFLICT (tenant, kind) DO UPDATE SET cron = excluded.cron, next_at = excluded.next_at, paused = excluded.paused`,
 			sc.Tenant, sc.Group, sc.Cron, millis(sc.NextAt), sc.Paused)
-		return err
-	})
+	}
 	if err != nil {
 		return fmt.Errorf("store schedule %s/%s: %w", sc.Tenant, sc.Group, err)
 	}
@@ -88,7 +88,11 @@ func (s *Store) SetSchedulePaused(ctx context.Context, tenant, group string, pau
 // progress learns of it at its next Renew, as ErrFenced; its lease stays until
 // it ends, so that nobody else runs beside it.
 func (s *Store) RemoveSchedule(ctx context.Context, tenant, group string) error {
-	n, err := affected(ctx, s.db, `DELETE FROM work WHERE tenant = $1 AND kind = $2`, tenant, group)
+	return removeSchedule(ctx, s.db, tenant, group)
+}
+
+func removeSchedule(ctx context.Context, q querier, tenant, group string) error {
+	n, err := affected(ctx, q, `DELETE FROM work WHERE tenant = $1 AND kind = $2`, tenant, group)
 	if err != nil {
 		return fmt.Errorf("remove schedule %s/%s: %w", tenant, group, err)
 	}

@@ -27,10 +27,37 @@ func scanTenant(s scanner) (t collector.Tenant, err error) {
 // PutTenant stores a tenant, or replaces the one with its id; CreatedAt stays
 // what it was at first.
 func (s *Store) PutTenant(ctx context.Context, t collector.Tenant) error {
+	return putTenant(ctx, s.db, t)
+}
+
+// PutTenants stores tenants as PutTenant does, then schedules as PutSchedule does, and
+// removes others: all of it or, with an error, nothing.
+func (s *Store) PutTenants(ctx context.Context, tenants []collector.Tenant, put, remove []collector.Schedule) error {
+	return s.db.tx(ctx, func(tx *sql.Tx) error {
+		for _, t := range tenants {
+			if err := putTenant(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		for _, sc := range put {
+			if err := putSchedule(ctx, tx, sc); err != nil {
+				return err
+			}
+		}
+		for _, sc := range remove {
+			if err := removeSchedule(ctx, tx, sc.Tenant, sc.Group); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func putTenant(ctx context.Context, q querier, t collector.Tenant) error {
 	if !tenantID.MatchString(t.ID) {
 		return fmt.Errorf("tenant id %q: use 1 to 63 of a-z, 0-9, '.', '_', '-', and begin with a letter or digit", t.ID)
 	}
-	_, err := s.db.ExecContext(ctx, `
+	_, err := q.ExecContext(ctx, `
 INSERT INTO tenants (id, name, site_url, deployment, cloud_id, paused, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (id) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, deployment = excluded.deployment, cloud_id = excluded.cloud_id, paused = excluded.paused`,
 		t.ID, t.Name, t.SiteURL, cmp.Or(t.Deployment, schemas.Cloud), t.CloudID, t.Paused, millis(t.CreatedAt))
@@ -61,6 +88,15 @@ func (s *Store) Tenants(ctx context.Context) ([]collector.Tenant, error) {
 	// Sorted here, since the order of text differs between databases.
 	slices.SortFunc(all, func(a, b collector.Tenant) int { return strings.Compare(a.ID, b.ID) })
 	return all, nil
+}
+
+// LearnCloudID stores what a site said its cloud id is, unless one is known by now or
+// the tenant's site is another one.
+func (s *Store) LearnCloudID(ctx context.Context, id, siteURL, cloudID string) error {
+	if _, err := s.db.ExecContext(ctx, `UPDATE tenants SET cloud_id = $1 WHERE id = $2 AND site_url = $3 AND cloud_id = ''`, cloudID, id, siteURL); err != nil {
+		return fmt.Errorf("store the cloud id of tenant %s: %w", id, err)
+	}
+	return nil
 }
 
 // SetPaused stops or resumes the claiming of a tenant's work; a run in progress

@@ -34,6 +34,27 @@ func testTenants(t *testing.T, s *state.Store) {
 			t.Errorf("tenant id %q was accepted", id)
 		}
 	}
+	many := []collector.Tenant{{ID: "one", SiteURL: "https://one.example", CreatedAt: noon}, {ID: "two", SiteURL: "https://two.example", CreatedAt: noon}}
+	daily := collector.Schedule{Tenant: "one", Group: "posture", Cron: "@daily", NextAt: noon}
+	wrong := collector.Schedule{Tenant: "two", Group: "posture"} // has no cron
+	if err := s.PutTenants(ctx, many, []collector.Schedule{daily, wrong}, nil); err == nil || !strings.Contains(err.Error(), "two") {
+		t.Errorf("a list with a schedule that cannot be stored: %v", err)
+	}
+	if n := len(must[[]collector.Tenant](t)(s.Tenants(ctx))); n != 2 {
+		t.Errorf("%d tenants after a list of which one cannot be stored, want the 2 from before", n)
+	}
+	ok(t, s.PutTenants(ctx, many, []collector.Schedule{daily}, nil))
+	ok(t, s.PutTenants(ctx, many[1:], nil, []collector.Schedule{daily}))
+	if left := must[[]collector.Schedule](t)(s.Schedules(ctx, "one")); len(left) != 0 {
+		t.Errorf("schedules that were removed: %+v", left)
+	}
+	ok(t, s.LearnCloudID(ctx, "one", "https://other.example", "c-9")) // it moved meanwhile
+	ok(t, s.LearnCloudID(ctx, "two", "https://two.example", "c-3"))
+	ok(t, s.LearnCloudID(ctx, "two", "https://two.example", "c-4"))
+	if one, two := must[collector.Tenant](t)(s.Tenant(ctx, "one")), must[collector.Tenant](t)(s.Tenant(ctx, "two")); one.CloudID != "" || two.CloudID != "c-3" {
+		t.Errorf("learned cloud ids: %q and %q, want none and the first", one.CloudID, two.CloudID)
+	}
+
 	_, err := s.Tenant(ctx, "nobody")
 	for what, err := range map[string]error{
 		"Tenant": err, "SetPaused": s.SetPaused(ctx, "nobody", true), "RemoveTenant": s.RemoveTenant(ctx, "nobody", noon),
