@@ -104,7 +104,7 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 	if code, _ := ask("/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz says %d", code)
 	}
-	says("the state database does not answer")
+	says("does not answer: start it, or look at the network between (nothing has made this socket)")
 	if err := os.Symlink(socket, filepath.Join(dir, "socket")); err != nil {
 		t.Fatal(err)
 	}

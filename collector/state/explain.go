@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,11 +32,15 @@ const (
 // what to do about it: ErrUnreachable, or ErrUnfit. pgx keeps the password out of its
 // texts.
 func explain(cfg *pgx.ConnConfig, err error) error {
-	at := fmt.Sprintf("state database at %s", cfg.Host)
+	host := cfg.Host // a directory of sockets, or
+	if !strings.HasPrefix(host, "/") {
+		host = net.JoinHostPort(host, strconv.Itoa(int(cfg.Port)))
+	}
+	at := "state database at " + host
 	answer := (*pgconn.PgError)(nil)
 	if !errors.As(err, &answer) {
 		if unreachable(err) {
-			return fmt.Errorf("%s: %w: %w", at, ErrUnreachable, err)
+			return &unreachableError{host, err}
 		}
 		return unfitError{fmt.Errorf("%s: %w", at, err)}
 	}
@@ -48,7 +55,7 @@ func explain(cfg *pgx.ConnConfig, err error) error {
 	case code == pgReadOnly:
 		hint = "it is read-only, as a standby is: give the address of the primary, or several with target_session_attrs=read-write"
 	case strings.HasPrefix(code, pgClassResources), strings.HasPrefix(code, pgClassShuttingOff), strings.HasPrefix(code, pgClassConnection):
-		return fmt.Errorf("%s: %w: %w", at, ErrUnreachable, err)
+		return &unreachableError{host, err}
 	default:
 		return unfitError{fmt.Errorf("%s: %w", at, err)}
 	}
@@ -61,3 +68,33 @@ func unreachable(err error) bool {
 	connect, network := (*pgconn.ConnectError)(nil), net.Error(nil)
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, net.ErrClosed) || pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// unreachableError is an ErrUnreachable with what to do about it.
+type unreachableError struct {
+	host string
+	err  error
+}
+
+func (e *unreachableError) Error() string {
+	why := e.err
+	answer, call, name := (*pgconn.PgError)(nil), (*os.SyscallError)(nil), (*net.DNSError)(nil)
+	switch {
+	case errors.As(e.err, &answer):
+		why = answer
+	case errors.Is(e.err, fs.ErrNotExist):
+		why = errors.New("nothing has made this socket")
+	case errors.As(e.err, &call):
+		why = call.Err
+	case errors.As(e.err, &name):
+		why = fmt.Errorf("%s: %s", name.Name, name.Err)
+	case pgconn.Timeout(e.err), errors.Is(e.err, context.DeadlineExceeded):
+		why = errors.New("no answer in time")
+	}
+	return fmt.Sprintf("the state database at %s does not answer: start it, or look at the network between (%v)", e.host, why)
+}
+
+// Unwrap gives the cause.
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// Is makes errors.Is(err, ErrUnreachable) true.
+func (e *unreachableError) Is(target error) bool { return target == ErrUnreachable }
