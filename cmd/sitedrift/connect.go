@@ -67,6 +67,9 @@ type connected struct {
 	Expires  *time.Time `json:"expires_at"` // null: not known, or renewed by itself
 }
 
+// connectFor bounds all that connect does, with the minutes that a person has.
+const connectFor = 15 * time.Minute
+
 // principalScope lets connect ask who consented: two consents of one person can
 // end each other, and another person sees other things.
 const principalScope = "read:confluence-user"
@@ -105,7 +108,10 @@ func opConnect(ctx context.Context, a *app, p connectParams, _ func(any)) (conne
 // connecting is whom and what a connect is about.
 func (a *app) connecting(ctx context.Context, p connectParams) (collector.Tenant, connectParams, error) {
 	t, err := a.store.Tenant(ctx, p.Tenant)
-	if err != nil {
+	switch {
+	case p.Code != "" && errors.Is(err, state.ErrUnknownTenant):
+		return t, p, removedMeanwhile(p.Tenant)
+	case err != nil:
 		return t, p, unknownTenant(err)
 	}
 	if p.Kind == "" {
@@ -198,11 +204,15 @@ func unmoved(ctx context.Context, store *state.Store, asked collector.Tenant) (c
 	now, err := store.Tenant(ctx, asked.ID)
 	switch {
 	case errors.Is(err, state.ErrUnknownTenant):
-		return now, fmt.Errorf("tenant %s was removed while consent was asked for; nothing was stored", asked.ID)
+		return now, removedMeanwhile(asked.ID)
 	case err == nil && now.SiteURL != asked.SiteURL:
 		return now, fmt.Errorf("tenant %s moved from %s to %s while consent was asked for; nothing was stored: begin again with %s", asked.ID, asked.SiteURL, now.SiteURL, connectCommand(asked.ID, ""))
 	}
 	return now, err
+}
+
+func removedMeanwhile(tenant string) error {
+	return fmt.Errorf("tenant %s was removed while consent was asked for; nothing was stored", tenant)
 }
 
 // consentProvider is the authorization server that is asked for consent: the one
@@ -290,7 +300,7 @@ func (c *connectCmd) Run(e *env) error {
 	if p.Secret, err = readSecret(e.in, c.Secret); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, 15*time.Minute)
+	ctx, cancel := context.WithTimeout(e.ctx, connectFor)
 	defer cancel()
 	e.ctx = ctx
 	var res connected
@@ -299,10 +309,14 @@ func (c *connectCmd) Run(e *env) error {
 	} else {
 		res, err = call[connected](e, "connect", p, nil)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("nobody consented in time: run connect again")
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled): // no matter where it was
+		return err
+	case errors.Is(err, oauth.ErrConsentExpired):
+		return fmt.Errorf("%s; nothing was stored: run %s again", err.Error(), connectCommand(p.Tenant, p.Kind))
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("this was not done within %v: sitedrift tenants show %s tells whether something was stored; if not, run %s again", connectFor, p.Tenant, connectCommand(p.Tenant, p.Kind))
+	case err != nil:
 		return err
 	}
 	if e.cli.JSON {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/collector/state"
 )
 
 // askedConsent is what a person is asked to consent to, and where.
@@ -32,6 +35,29 @@ func opAskConsent(ctx context.Context, a *app, p connectParams, _ func(any)) (as
 	}, err
 }
 
+// handOverFor is how long a code waits for a data directory that is in use.
+const handOverFor = time.Minute
+
+// handOver gives the code to whoever holds the data directory. Another command may
+// have it just now, or a daemon that does not answer yet: a person's consent is
+// not thrown away for that.
+func handOver(e *env, p connectParams) (connected, error) {
+	for until := time.Now().Add(handOverFor); ; {
+		stored, err := call[connected](e, "connect", p, nil)
+		switch {
+		case !errors.Is(err, state.ErrInUse):
+			return stored, err
+		case !time.Now().Before(until):
+			return stored, fmt.Errorf("%w; nothing was stored: run %s again", err, connectCommand(p.Tenant, p.Kind))
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-e.ctx.Done():
+			return stored, e.ctx.Err()
+		}
+	}
+}
+
 // connectInBrowser asks a person for consent and waits for the answer in this
 // process: the data directory is free meanwhile, and a daemon may start or end.
 // The code goes to whoever holds the directory then.
@@ -49,7 +75,7 @@ func connectInBrowser(e *env, p connectParams) (connected, error) {
 		Complete: func(_ context.Context, req oauth.Request, code string) (oauth.Result, error) {
 			p.Code, p.Verifier, p.Site = code, req.Verifier.Reveal(), asked.Site
 			var err error
-			stored, err = call[connected](e, "connect", p, nil)
+			stored, err = handOver(e, p)
 			return oauth.Result{SiteURL: stored.SiteURL, Warnings: stored.Warnings}, err
 		},
 	}

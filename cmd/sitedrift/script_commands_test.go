@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -36,7 +37,8 @@ import (
 //	drift CODE ARGS... [< FILE]   runs the program, which must end with CODE
 //	browse CODE DECISION ARGS...  the same for connect, with a browser that opens
 //	                              the address, and decides: accept, deny, foreign;
-//	                              beside: accepts after other commands were run
+//	                              beside: accepts after other commands were run,
+//	                              and while another one holds the data directory
 //	daemon [start|stop|kill]      a daemon: without a word, where this run of the
 //	                              scripts has one; restart, if one is running
 //	token FILE SITE [-SCOPE...]   a refresh token for a site, got elsewhere
@@ -169,6 +171,9 @@ func cmdBrowse(ts *testscript.TestScript, _ bool, args []string) {
 				if out, err := w.command(ctx, ts, []string{"tenants", "list"}).CombinedOutput(); err != nil {
 					ts.Fatalf("tenants list beside a consent: %v\n%s", err, out)
 				}
+				if w.daemon == nil {
+					w.hold(ts, time.Second)
+				}
 			}
 			page, err := consentInBrowser(ctx, address, decision)
 			ts.Check(err)
@@ -176,6 +181,14 @@ func cmdBrowse(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	w.judge(ts, code, args, c.Wait(), out.String(), openThis.ReplaceAllString(errs.String(), "$$START"))
+}
+
+// hold takes the data directory for a while, as another command does.
+func (w *scriptWorld) hold(ts *testscript.TestScript, d time.Duration) {
+	lock, err := os.OpenFile(ts.MkAbs("data/lock"), os.O_RDWR, 0)
+	ts.Check(err)
+	ts.Check(syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB))
+	time.AfterFunc(d, func() { _ = lock.Close() })
 }
 
 // consentInBrowser does what a person does who consents: opens the address,

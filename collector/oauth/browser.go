@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -93,20 +94,24 @@ func (c *Consent) Serve(ctx context.Context, req Request, ready func(startURL st
 	if err != nil {
 		return Result{}, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.host)
+	listeners, err := listen(ctx, p.host)
 	if err != nil {
 		return Result{}, fmt.Errorf("listen for the callback at %s (is another connect running?): %w", p.host, err)
 	}
 	if p.scheme == "https" {
 		certificate, err := loopbackCertificate(hostname(p.host), c.now())
 		if err != nil {
-			return Result{}, errors.Join(err, listener.Close())
+			return Result{}, errors.Join(err, closeAll(listeners))
 		}
-		listener = tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}})
+		for i, l := range listeners {
+			listeners[i] = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}})
+		}
 	}
 	server := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: zap.NewStdLog(c.log())}
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = server.Serve(listener) })
+	for _, l := range listeners {
+		wg.Go(func() { _ = server.Serve(l) })
+	}
 	defer func() {
 		// The browser gets its page before the server goes.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
@@ -122,18 +127,69 @@ func (c *Consent) Serve(ctx context.Context, req Request, ready func(startURL st
 	return p.Wait(ctx)
 }
 
+// listen takes the address of a callback. A browser may find either loopback
+// address behind localhost: both are taken, so that nobody else on this machine
+// gets the code at the other one. A family that the machine has not is no error.
+func listen(ctx context.Context, host string) (all []net.Listener, err error) {
+	hosts := []string{host}
+	if name, port, _ := net.SplitHostPort(host); name == "localhost" {
+		hosts = []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
+	}
+	var absent error
+	for _, host := range hosts {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", host)
+		switch {
+		case err == nil:
+			all = append(all, l)
+		case len(hosts) > 1 && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)):
+			absent = err
+		default:
+			return nil, errors.Join(err, closeAll(all))
+		}
+	}
+	if len(all) == 0 {
+		return nil, absent
+	}
+	return all, nil
+}
+
+func closeAll(all []net.Listener) (err error) {
+	for _, l := range all {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}
+
 // Wait returns the consent's end, or ErrConsentExpired with the reason why the
-// last callback was turned away, if there was one.
+// last callback was turned away, if there was one. A code that came before ctx
+// ran out of time is waited for.
 func (p *Pending) Wait(ctx context.Context) (Result, error) {
 	select {
 	case <-p.done:
 		return p.result, p.err
 	case <-ctx.Done():
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return Result{}, errors.Join(fmt.Errorf("consent for tenant %s: %w: %w", p.req.Tenant, ErrConsentExpired, ctx.Err()), p.rejected)
 	}
+	p.mu.Lock()
+	used, rejected := p.used, p.rejected
+	p.mu.Unlock()
+	switch {
+	case used && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		<-p.done
+		return p.result, p.err
+	case rejected != nil:
+		return Result{}, fmt.Errorf("tenant %s: %w; the last answer of a browser was turned away: %w", p.req.Tenant, expired{ctx.Err()}, rejected)
+	}
+	return Result{}, fmt.Errorf("tenant %s: %w", p.req.Tenant, expired{ctx.Err()})
 }
+
+// expired is ErrConsentExpired with the end of the context that caused it, which
+// says nothing to people.
+type expired struct{ cause error }
+
+func (expired) Error() string { return ErrConsentExpired.Error() }
+
+// Unwrap gives ErrConsentExpired and the context's error.
+func (e expired) Unwrap() []error { return []error{ErrConsentExpired, e.cause} }
 
 // ServeHTTP serves the start page and the callback.
 func (p *Pending) ServeHTTP(w http.ResponseWriter, r *http.Request) {

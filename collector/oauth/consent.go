@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ var (
 	ErrConsentExpired = errors.New("the consent was not finished in time")
 	// ErrWrongSite says that the grant does not reach the tenant's site.
 	ErrWrongSite = errors.New("the grant does not reach the tenant's site")
+	// ErrTokenRefused says that the provider does not take a refresh token that was
+	// brought along. It says nothing about the stored grant.
+	ErrTokenRefused = errors.New("the provider does not take it")
 )
 
 // Consent gets new grants. Provider is required, and Store and Vault unless
@@ -81,15 +85,16 @@ type Result struct {
 }
 
 // CompleteWithCode exchanges an authorization code that came outside the
-// browser flow, and checks and stores the grant like it.
+// browser flow, and checks and stores the grant like it. On an error nothing was
+// stored, and the code is used up.
 func (c *Consent) CompleteWithCode(ctx context.Context, req Request, code string) (Result, error) {
 	got, err := c.exchange(ctx, req, code)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%w; nothing was stored: run %s again", err, c.again(req.Tenant))
 	}
 	res, err := c.inspect(ctx, req, got)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("%w; nothing was stored", err)
 	}
 	return c.keep(ctx, req, got, res)
 }
@@ -105,58 +110,21 @@ func (c *Consent) sealed(access, refresh vault.Secret) grant {
 	return g
 }
 
-// ImportRefreshToken stores a refresh token that was got elsewhere, proves it by
-// refreshing it once, and checks the grant like a consent. A healthy grant of
-// the tenant is replaced only if replace is set. The token is used up by this;
-// wherever it came from, it must not be used again.
-func (c *Consent) ImportRefreshToken(ctx context.Context, req Request, tokens *Tokens, refresh vault.Secret, replace bool) (Result, error) {
-	const op = "import the refresh token"
-	kind := c.Provider.kind()
-	old, err := c.keeper().previous(ctx, req.Tenant, kind)
+// tokenHost is where tokens come from, for people.
+func (c *Consent) tokenHost() string {
+	u, err := url.Parse(c.Provider.TokenURL)
 	if err != nil {
-		return Result{}, err
+		return "the token endpoint"
 	}
-	if old.State == collector.CredentialOK && !replace {
-		return Result{}, fmt.Errorf("%s of tenant %s: a working grant is stored already; add --replace to put this one in its place, or leave it", op, req.Tenant)
-	}
-	if strings.TrimSpace(refresh.Reveal()) == "" {
-		return Result{}, fmt.Errorf("%s of tenant %s: it is empty", op, req.Tenant)
-	}
-	// It has to be durable before it is sent: the first use replaces it.
-	token := c.sealed(vault.Secret{}, vault.NewSecret(strings.TrimSpace(refresh.Reveal())))
-	first := collector.Credential{Tenant: req.Tenant, Kind: kind, LastOKAt: c.now(), ConsentedAt: c.now(), ClientID: c.Provider.ClientID}
-	if _, err := c.keeper().replace(ctx, first, token); err != nil {
-		return Result{}, err
-	}
-	tokens.drop(req.Tenant, kind)
-	access, _, err := tokens.Token(ctx, req.Tenant, kind)
-	if err != nil {
-		return Result{}, fmt.Errorf("%s of tenant %s: %w", op, req.Tenant, err)
-	}
-	row, err := c.Store.Credential(ctx, req.Tenant, kind)
-	if err != nil {
-		return Result{}, fmt.Errorf("read the grant of tenant %s back: %w", req.Tenant, err)
-	}
-	if token, err = openGrant(c.Vault, row); err != nil {
-		return Result{}, err
-	}
-	res, err := c.inspect(ctx, req, pair{access: access, scopes: row.Scopes})
-	if err != nil {
-		return Result{}, fmt.Errorf("%s of tenant %s: it works and is stored, but: %w", op, req.Tenant, err)
-	}
-	if kind == collector.CredentialKindDCOAuth {
-		if row.Scopes == nil {
-			res.Warnings = append(res.Warnings, "the site does not say which scope the grant has, so it is taken to be "+strings.Join(c.Provider.asks(req.Scopes), " "))
-		}
-	} else {
-		res.Warnings = append(res.Warnings, "the day of consent is not known, so the yearly end of the grant is counted from today")
-	}
-	row.AccountID, row.Scopes = res.Credential.AccountID, res.Granted
-	// Only for this generation: a refresh that came between keeps its tokens.
-	if res.Credential, err = c.keeper().put(ctx, row, token); err != nil {
-		return Result{}, err
-	}
-	return res, nil
+	return u.Host
+}
+
+func (c *Consent) silent() error {
+	return fmt.Errorf("%s did not answer within %v", c.tokenHost(), callTimeout)
+}
+
+func (c *Consent) lookAt() string {
+	return "look at what answers at " + c.tokenHost() + " (" + c.Provider.endpointKey() + ")"
 }
 
 // exchange trades the code for tokens. x/oauth2's error is not passed on, since
@@ -177,24 +145,30 @@ func (c *Consent) exchange(ctx context.Context, req Request, code string) (pair,
 	var answer *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &answer):
-		e := &Error{Class: ErrTemporary, Code: clean(answer.ErrorCode), Description: clean(answer.ErrorDescription)}
+		e := &Error{Class: ErrTemporary, Code: clean(answer.ErrorCode), Description: clean(answer.ErrorDescription), Hint: c.lookAt()}
 		if answer.Response != nil {
 			e.Status = answer.Response.StatusCode
 		}
 		switch {
 		case answer.ErrorCode == "invalid_grant":
-			e.Class, e.Hint = ErrConsentDenied, "the code was used or is too old: begin again with "+c.again(req.Tenant)
-		case e.Status >= 300 && e.Status < 500 && e.Status != http.StatusTooManyRequests:
+			e.Class, e.Hint = ErrConsentDenied, "the code was used or is too old"
+		case e.Status >= 300 && e.Status < 400:
+			e.Class, e.Hint = ErrClientConfig, c.tokenHost()+" redirects, which is not followed: check "+c.Provider.endpointKey()
+		case answer.ErrorCode != "" && e.Status < 500 && e.Status != http.StatusTooManyRequests:
 			e.Class, e.Hint = ErrClientConfig, "check "+c.Provider.clientKeys()+" and the redirect URL"
+		case e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed:
+			e.Class, e.Hint = ErrClientConfig, c.tokenHost()+" has no token endpoint: check "+c.Provider.endpointKey()
 		}
 		return pair{}, fail(e)
-	case err != nil && (isTimeout(err) || isTransport(err)):
-		return pair{}, fail(&Error{Class: ErrTemporary, Cause: transportCause(err)})
+	case err != nil && isTimeout(err):
+		return pair{}, fail(&Error{Class: ErrTemporary, Cause: c.silent(), Hint: c.lookAt()})
+	case err != nil && isTransport(err):
+		return pair{}, fail(&Error{Class: ErrTemporary, Cause: transportCause(err), Hint: c.lookAt()})
 	case err != nil:
-		return pair{}, fail(&Error{Class: ErrTemporary, Cause: errors.New("the answer is not a token in JSON")})
+		return pair{}, fail(&Error{Class: ErrTemporary, Cause: errors.New("the answer is not a token in JSON"), Hint: c.lookAt()})
 	}
 	if t.RefreshToken == "" {
-		hint := "add the scope offline_access to the app and to the wanted scopes"
+		hint := "offline_access was asked for and not granted: look whether the app may have it"
 		if c.Provider.Audience == "" {
 			hint = "look whether the provider lets this app refresh"
 		}
@@ -229,9 +203,12 @@ func (c *Consent) inspect(ctx context.Context, req Request, got pair) (Result, e
 		granted = splitScopes(strings.Join(site.Scopes, " "))
 	}
 	res.compare(req.Scopes, req.Scopes, granted)
+	if w := beyond(sites, site); w != "" {
+		res.Warnings = append(res.Warnings, w)
+	}
 	account, unknown := c.account(ctx, site.ID, res.Granted, got.access)
 	if account == "" {
-		res.Warnings = append(res.Warnings, "which account consented is not known ("+unknown+"), so two grants of one person would go unnoticed")
+		res.Warnings = append(res.Warnings, "which account consented is not known ("+unknown+"), so each dataset begins a new epoch, and two grants of one person would go unnoticed")
 		return res, nil
 	}
 	res.Credential.AccountID = account

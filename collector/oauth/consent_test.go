@@ -141,7 +141,7 @@ func TestRepliesOfTheBrowser(t *testing.T) {
 		}, cookie: true}, 400, "invalid_scope (&lt;script&gt;", true, oauth.ErrClientConfig},
 		"evil error":      {reply{query: func(s string) url.Values { return values("state", s, "error", evil) }, cookie: true}, 400, "&lt;script&gt;", true, oauth.ErrClientConfig},
 		"no code":         {reply{query: func(s string) url.Values { return values("state", s) }, cookie: true}, 400, "neither a code nor an error", true, oauth.ErrConsentDenied},
-		"unknown code":    {reply{query: func(s string) url.Values { return values("state", s, "code", "guess") }, cookie: true}, 400, "begin again", true, oauth.ErrConsentDenied},
+		"unknown code":    {reply{query: func(s string) url.Values { return values("state", s, "code", "guess") }, cookie: true}, 400, "nothing was stored: run sitedrift connect --tenant acme again", true, oauth.ErrConsentDenied},
 		"foreign state":   {reply{query: func(string) url.Values { return values("state", "guess", "code", "x") }, cookie: true}, 400, "another consent", false, nil},
 		"no state":        {reply{query: func(string) url.Values { return values("code", "x") }, cookie: true}, 400, "another consent", false, nil},
 		"foreign browser": {reply{query: func(s string) url.Values { return values("state", s, "code", "x") }}, 400, "did not begin", false, nil},
@@ -414,44 +414,47 @@ func TestWrongSecretAtConsent(t *testing.T) {
 	}
 }
 
+// Of an exchange that fails it is told where the answer came from, which setting
+// leads there, and that nothing was stored; never what the answer held.
 func TestBrokenAnswerAtConsentIsNotQuoted(t *testing.T) {
 	for _, body := range []string{`{"access_token":"eyJ0123456789abcdef0123","refr`, `eyR0123456789abcdef0123`, `<html>eyJ0123456789abcdef0123</html>`, ``} {
-		for _, status := range []int{200, 400, 403, 500} {
-			w := newWorld(t)
-			w.srv.FailToken(confluencetest.TokenFault{Kind: confluencetest.TokenStatus, Status: status, Body: body, Times: -1})
-			if _, err := w.consent().CompleteWithCode(t.Context(), w.request(), "code"); w.heard(err) == nil {
+		w := newWorld(t)
+		for _, status := range []int{200, 302, 400, 403, 404, 500, 0} {
+			w.wire.set(func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+				if status == 0 {
+					return nil, timeoutError{}
+				}
+				return answer(status, body), nil
+			})
+			_, err := w.consent().CompleteWithCode(t.Context(), w.request(), "code")
+			if w.heard(err) == nil {
 				t.Errorf("%d %q was taken", status, body)
+				continue
+			}
+			host := strings.TrimPrefix(w.srv.AuthURL(), "http://")
+			host, _, _ = strings.Cut(host, "/")
+			for _, part := range []string{host, "endpoints.auth", "nothing was stored: run sitedrift connect --tenant acme again"} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%d %q: the error does not say %q: %v", status, body, part, err)
+				}
+			}
+			if strings.Contains(err.Error(), "client_secret") || errors.Is(err, oauth.ErrClientConfig) != (status == 302 || status == 404) {
+				t.Errorf("%d %q: %v", status, body, err)
+			}
+			if silent := strings.Contains(err.Error(), "did not answer within"); silent != (status == 0) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d: %v", status, err)
 			}
 		}
 	}
 }
 
-func TestImportOfARefreshToken(t *testing.T) {
+func TestGrantThatReachesMoreIsWarnedOf(t *testing.T) {
 	w := newWorld(t)
-	given, grant, err := w.srv.Connect(confluencetest.ConsentRequest{ClientID: w.app.ClientID})
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"b", "c", "d", "e"} {
+		w.srv.AddSite(confluencetest.SiteSettings{Name: name, Spaces: 1, Users: 1, Groups: 1})
 	}
-	tokens := w.process()
-	res, err := w.consent().ImportRefreshToken(t.Context(), w.request(), tokens, vault.NewSecret(given.RefreshToken+"\n"), false)
-	if w.heard(err) != nil {
-		t.Fatal(err)
-	}
-	if got := w.wire.refreshes(); len(got) != 1 || got[0] != given.RefreshToken {
-		t.Errorf("%d refreshes, want one with the given token", len(got))
-	}
-	if res.CloudID != w.site.CloudID() || res.Credential.AccountID != grant.AccountID || len(res.Missing) != 0 || w.row().AccountID != grant.AccountID {
-		t.Errorf("result: %+v", res)
-	}
-	w.mustToken(tokens)
-	w.alive()
-	generation := w.row().Generation
-	_, err = w.consent().ImportRefreshToken(t.Context(), w.request(), tokens, vault.NewSecret("eyR000000000000000000"), false)
-	if w.heard(err) == nil || w.row().Generation != generation {
-		t.Errorf("a working grant was replaced: %v", err)
-	}
-	_, err = w.consent().ImportRefreshToken(t.Context(), w.request(), tokens, vault.NewSecret("eyR000000000000000000"), true)
-	if !errors.Is(w.heard(err), oauth.ErrNeedsReconsent) || w.row().State != collector.CredentialNeedsReconsent {
-		t.Errorf("a made-up token: %v", err)
+	res := w.connect(tenant)
+	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], w.srv.Site("d").URL()+" and 1 more; consent again for this site alone") || strings.Contains(res.Warnings[0], w.site.URL()+",") {
+		t.Errorf("warnings: %v", res.Warnings)
 	}
 }

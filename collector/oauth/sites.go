@@ -34,10 +34,7 @@ func (c *Consent) sites(ctx context.Context, req Request, access vault.Secret) (
 		err = fmt.Errorf("the API answered %d", status)
 	}
 	if err != nil {
-		return nil, &Error{
-			Class: ErrTemporary, Op: "list the sites that the grant reaches", Tenant: req.Tenant, Kind: c.Provider.kind(),
-			Cause: err, Hint: "consent again; if it stays, check endpoints.api",
-		}
+		return nil, fmt.Errorf("tenant %s: the sites that the grant reaches cannot be listed: %w; consent again; if it stays, check endpoints.api", req.Tenant, err)
 	}
 	return merge(listed), nil
 }
@@ -88,6 +85,25 @@ func pick(sites []site, req Request) (site, error) {
 			clean(found[0].URL), found[0].ID, clean(req.CloudID))
 	}
 	return found[0], nil
+}
+
+// beyond warns of the sites that a grant reaches and the tenant has nothing to do
+// with; empty if there are none.
+func beyond(sites []site, own site) string {
+	var others []string
+	for _, s := range sites {
+		if s.ID != own.ID {
+			others = append(others, clean(s.URL))
+		}
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	shown := strings.Join(others[:min(3, len(others))], ", ")
+	if more := len(others) - 3; more > 0 {
+		shown += fmt.Sprintf(" and %d more", more)
+	}
+	return "the grant reaches other sites, too: " + shown + "; consent again for this site alone, so that the grant opens no more than it must"
 }
 
 // accountScopes open the call that tells who consented (Confluence Cloud REST v1, "Get current user").

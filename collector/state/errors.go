@@ -47,7 +47,7 @@ func (e *InUseError) Error() string {
 	if e.PID > 0 {
 		who = fmt.Sprintf("sitedrift process %d", e.PID)
 	}
-	return fmt.Sprintf("state directory %s is in use by %s, a daemon without a socket or another command (connect waits for a person): let it end, or stop it first", e.Dir, who)
+	return fmt.Sprintf("state directory %s is in use by %s, another command or a daemon that does not answer on its control socket: let it end, or stop it first", e.Dir, who)
 }
 
 // Unwrap makes errors.Is(err, ErrInUse) true.
