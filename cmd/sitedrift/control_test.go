@@ -123,7 +123,7 @@ func TestMetricsPort(t *testing.T) {
 // TestEveryChangeIsRecorded: an operation either is known to change nothing, or
 // says what goes into the audit trail.
 func TestEveryChangeIsRecorded(t *testing.T) {
-	reads := []string{"check", "tenants", "audit", "query"}
+	reads := []string{"check", "ask_consent", "tenants", "audit", "query"}
 	for _, o := range operations() {
 		if recorded := o.actions != nil; recorded == slices.Contains(reads, o.name) {
 			t.Errorf("%s: recorded is %v", o.name, recorded)

