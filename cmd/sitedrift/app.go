@@ -263,7 +263,7 @@ func (a *app) openWarehouse(ctx context.Context, unmigrated bool) error {
 		return err
 	}
 	a.warehouse, err = clickhouse.Open(ctx, clickhouse.Settings{
-		Options: options, Cluster: a.cfg.Warehouse.Cluster, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
+		Options: options, Embedded: a.engine != nil, Cluster: a.cfg.Warehouse.Cluster, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
 	})
 	if err != nil {
 		return err

@@ -41,9 +41,9 @@ func (w *Warehouse) Backup(ctx context.Context, dir string, betweenParts func())
 	return nil
 }
 
-// Restore makes the tables of a backup in a database without any.
+// Restore makes the tables of a backup in an embedded engine without any.
 func Restore(ctx context.Context, options *ch.Options, datasets []*schemas.Dataset, dir string) error {
-	w, err := Open(ctx, Settings{Options: options, Datasets: datasets})
+	w, err := Open(ctx, Settings{Options: options, Embedded: true, Datasets: datasets})
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (w *Warehouse) try(ctx context.Context, table string) error {
 		err = w.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s SELECT * FROM %s WHERE false", w.layout.object(table), w.layout.object(table)))
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &Trouble{At: w.at, What: silent.what, Do: silent.do, Err: err}
+		return &Trouble{At: w.at, What: silent.what, Do: "look at what it does; it is tried again", Err: err}
 	}
 	return err
 }

@@ -22,6 +22,9 @@ type Settings struct {
 	// travel as raw Native streams. They are not changed. Auth.Database does
 	// not matter: every name is written with its database.
 	Options *ch.Options
+	// Embedded says that the server is this program's own engine, so that errors
+	// do not send people to a server that they do not have.
+	Embedded bool
 	// Cluster, when set, makes Replicated tables ON CLUSTER with that name, and
 	// asks for a quorum on inserts and sequential consistency on reads. It has
 	// one shard: every replica holds all rows.
@@ -49,7 +52,8 @@ type Warehouse struct {
 	log      *zap.Logger
 	now      func() time.Time
 	trace    func(string)
-	at       string // where the server is, for people
+	at       string // what and where the server is, for people
+	embedded bool
 	health   health
 }
 
@@ -73,7 +77,11 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	}
 	w := &Warehouse{
 		layout: layout{database: Database, cluster: s.Cluster}, datasets: s.Datasets, versions: map[string]int{},
-		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace, at: strings.Join(s.Options.Addr, ", "),
+		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace,
+		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded,
+	}
+	if w.embedded {
+		w.at = "the embedded engine"
 	}
 	if w.log == nil {
 		w.log = zap.NewNop()
@@ -119,7 +127,7 @@ func (w *Warehouse) checkServer(ctx context.Context) error {
 	if err := row.Scan(&version, &shared); err != nil {
 		var e *ch.Exception
 		if errors.As(err, &e) && e.Code == codeUnknownSetting {
-			return unfitError{fmt.Errorf("clickhouse: the server at %s is too old: it does not know the setting enable_shared_storage_snapshot_in_query; version %d.%d or newer is needed: upgrade the server, or use the embedded engine", w.at, oldestMajor, oldestMinor)}
+			return unfitError{fmt.Errorf("clickhouse: %s is too old: it does not know the setting enable_shared_storage_snapshot_in_query; version %d.%d or newer is needed: upgrade the server, or use the embedded engine", w.at, oldestMajor, oldestMinor)}
 		}
 		if errors.Is(err, ErrUnavailable) { // says all
 			return err

@@ -22,14 +22,14 @@ var ErrUnavailable = errors.New("the warehouse cannot be used now")
 
 // Trouble is why a server cannot be used now.
 type Trouble struct {
-	At   string // hosts and ports
+	At   string // the server: "the warehouse at" hosts and ports
 	What string // that it does or lacks, as a predicate: "has no space left on its disk"
 	Do   string // what to do about it
 	Err  error  // as the server or the network told it
 }
 
 func (e *Trouble) Error() string {
-	return fmt.Sprintf("the warehouse at %s %s: %s (%v)", e.At, e.What, e.Do, cause(e.Err))
+	return fmt.Sprintf("%s %s: %s (%v)", e.At, e.What, e.Do, cause(e.Err))
 }
 
 // Unwrap gives the server's own error.
@@ -72,8 +72,16 @@ var (
 	full     = remedy{"has no space left on its disk", "free some space, or give it a larger disk"}
 	lost     = remedy{"has lost replicas or its Keeper", "look at system.replicas and at Keeper; runs go on by themselves when most replicas are back"}
 	crowded  = remedy{"has too much to do", "look at system.processes and system.merges, or lower limits.concurrency"}
+	hungry   = remedy{"is out of memory", "raise max_memory_usage of the user or max_server_memory_usage, or lower limits.concurrency"}
 	refused  = remedy{"does not let this user in", "check name and password in warehouse.dsn, and the host rules of the user"}
 )
+
+// embeddedDo is what to do about the embedded engine, where it is something else.
+var embeddedDo = map[string]string{
+	silent.what:   "it is started again by itself; if that repeats itself, the log says why it ends",
+	stopping.what: "it is started again by itself",
+	hungry.what:   "raise warehouse.max_memory, or lower limits.concurrency",
+}
 
 // remedies by code (ClickHouse source, ErrorCodes.cpp). A code that can come from
 // the statement alone, such as a time limit, is not here.
@@ -85,7 +93,7 @@ var remedies = map[int32]remedy{
 	209:                   silent,  // of another replica
 	210:                   silent,
 	236:                   stopping,
-	241:                   {"is out of memory", "raise max_memory_usage of the user or max_server_memory_usage, or lower limits.concurrency"},
+	241:                   hungry,
 	242:                   {"has a table that is read-only", "look at is_readonly and zookeeper_exception in system.replicas: most often its Keeper is away"},
 	243:                   full,
 	252:                   crowded, // too many parts
@@ -109,6 +117,9 @@ func (w *Warehouse) trouble(ctx context.Context, err error) error {
 	r, found := remedyFor(err)
 	if !found {
 		return err
+	}
+	if do, ok := embeddedDo[r.what]; ok && w.embedded {
+		r.do = do
 	}
 	t := &Trouble{At: w.at, What: r.what, Do: r.do, Err: err}
 	w.health.ail(t)

@@ -19,7 +19,7 @@ import (
 // and the text says where, what, why and what to do, without the address of the
 // driver's request.
 func TestTrouble(t *testing.T) {
-	w := &Warehouse{at: "ch:8123"}
+	w := &Warehouse{at: "the warehouse at ch:8123"}
 	answer := func(code int32, text string) error {
 		return fmt.Errorf("insert into t: %w", &ch.HTTPError{StatusCode: http.StatusInternalServerError, Err: &ch.Exception{Code: code, Message: text}})
 	}
@@ -72,6 +72,15 @@ func TestTrouble(t *testing.T) {
 		case c.want != "" && errors.Is(got, ErrUnavailable) && errors.Is(got, c.err) && got.Error() == c.want:
 		default:
 			t.Errorf("%v\n got: %v\nwant: %s", c.err, got, c.want)
+		}
+	}
+	own := &Warehouse{at: "the embedded engine", embedded: true}
+	for code, want := range map[int32]string{
+		241: "the embedded engine is out of memory: raise warehouse.max_memory, or lower limits.concurrency (as it says. (NAME, code 241))",
+		236: "the embedded engine is being stopped: it is started again by itself (as it says. (NAME, code 236))",
+	} {
+		if got := own.trouble(t.Context(), answer(code, "as it says. (NAME)")); got.Error() != want {
+			t.Errorf("got: %v\nwant: %s", got, want)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
