@@ -29,6 +29,13 @@ const (
 	faultSite         = "site errors"
 	faultMass         = "mass removals"
 	faultDowntime     = "downtimes"
+	faultPostgres     = "PostgreSQL restarts"
+	faultState        = "cuts from PostgreSQL"
+	faultWarehouse    = "cuts from the warehouse"
+
+	// Not faults, and counted as well.
+	doneRestart = "restarts in order"
+	doneFailed  = "starts that failed"
 )
 
 // fault is one fault to come: what happens to which machine, and when.
@@ -61,32 +68,9 @@ func (c *chaos) strike(f fault) {
 		<-d.ended
 		c.did(f.name)
 		time.Sleep(f.hold / 4)
-		n.begin(c, "")
-	case faultPoint:
-		d.arm(c)
-		select {
-		case <-d.ended:
-		case <-time.After(pointPatience):
-		}
-		if d.hit() == "" {
-			return
-		}
-		<-d.ended
-		c.did(f.name)
-		c.passed(f.point)
-		n.begin(c, "")
-	case faultFreezePoint:
-		d.arm(c)
-		for deadline := time.Now().Add(pointPatience); d.hit() == "" && time.Now().Before(deadline); {
-			time.Sleep(20 * time.Millisecond)
-		}
-		if d.hit() == "" {
-			return
-		}
-		c.did(f.name)
-		c.passed(f.point)
-		time.Sleep(f.hold)
-		_ = d.cmd.Process.Signal(syscall.SIGCONT)
+		n.begin(c, n.point)
+	case faultPoint, faultFreezePoint:
+		c.strikeAtPoint(f)
 	case faultFreeze:
 		_ = d.cmd.Process.Signal(syscall.SIGSTOP)
 		c.did(f.name)
@@ -95,6 +79,28 @@ func (c *chaos) strike(f fault) {
 	default:
 		c.strikeAround(f, d)
 	}
+}
+
+// strikeAtPoint arms the fail point of a machine until it is hit. Meanwhile its
+// daemon may be killed, and started again with the same one.
+func (c *chaos) strikeAtPoint(f fault) {
+	n := f.node
+	for deadline := time.Now().Add(pointPatience); n.daemon().hit() == ""; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return
+		}
+		n.daemon().arm(c)
+	}
+	d := n.daemon()
+	c.did(f.name)
+	c.passed(f.point)
+	if f.name == faultPoint {
+		<-d.ended
+		n.begin(c, "")
+		return
+	}
+	time.Sleep(f.hold)
+	_ = d.cmd.Process.Signal(syscall.SIGCONT)
 }
 
 // pointPatience is how long a fail point may take to be reached: not every run
@@ -121,6 +127,15 @@ func (c *chaos) strikeAround(f fault, d *daemon) {
 	case faultNetwork:
 		c.did(f.name)
 		cut(n.outer, f)
+	case faultState:
+		c.did(f.name)
+		cut(n.toState, f)
+	case faultWarehouse:
+		c.did(f.name)
+		cut(n.toWarehouse, f)
+	case faultPostgres:
+		c.did(f.name)
+		c.restartPostgres(f)
 	case faultDisk:
 		if n.disk == nil {
 			return
@@ -134,6 +149,9 @@ func (c *chaos) strikeAround(f fault, d *daemon) {
 			c.Errorf("empty the disk: %v", err)
 		}
 	case faultDropped:
+		c.mu.Lock()
+		c.scripted++
+		c.mu.Unlock()
 		c.provider.FailToken(sim.TokenFault{Kind: sim.TokenDropAfterRotation})
 	case faultToken:
 		status := []int{500, 503, 429, 408}[f.pick%4]

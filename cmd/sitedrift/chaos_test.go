@@ -8,18 +8,21 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
+	"github.com/sitedrift/sitedrift/collector/state/statetest"
 	"github.com/sitedrift/sitedrift/sinks/embedded"
 )
 
 // Flags of TestChaos; `make chaos ARGS='--minutes 10 --seed 1'` passes them on.
 var (
 	chaosMinutes = flag.Float64("minutes", 0, "how long TestChaos goes on, over all of its modes; 0: a few rounds of the first")
+	chaosOnly    = flag.String("mode", "", "the only mode of TestChaos: sqlite, postgres, replicas or leeway; empty: all in turn")
 	chaosSeed    = flag.Uint64("seed", 1, "what TestChaos draws its faults and their times from")
 )
 
@@ -34,60 +37,78 @@ type chaos struct {
 	rand     *rand.Rand // of the one goroutine that plans
 	provider *sim.Server
 	app      sim.App
-	engine   *embedded.Engine // of a fleet; nil: each daemon has its own
+	persons  map[string]sim.Person // who consent, by tenant
+	engine   *embedded.Engine      // of a fleet; nil: each daemon has its own
+	cluster  *statetest.Cluster
+	onlyOnce bool // the provider takes a token once
+	lost     int  // grants, with the answers to their refreshes
+	scripted int  // answers that the provider shall not give
 	nodes    []*node
 	truths   chronicle
 	whole    map[string]runShown // by group: a run that no fault disturbed
 	patience time.Duration       // with what should be well again
 	step     int                 // of the site's history
-	runs     [3]string           // how many there were, were cut off, and failed
-	mode     string              // names the kind of installation
+	runs     struct{ all, cutOff, failed int }
+	mode     chaosMode
 
-	mu     sync.Mutex
-	tally  map[string]int // of what was done, by name
-	points map[string]int // fail points that were hit
-	asked  sync.WaitGroup // runs that nobody waits for
+	mu         sync.Mutex
+	tally      map[string]int // of what was done, by name
+	points     map[string]int // fail points that were hit
+	hit        map[string]int // the same, of the modes before
+	restarting sync.Mutex     // PostgreSQL
+	asked      sync.WaitGroup // runs that nobody waits for
 }
 
 func newChaos(j *judge, bin string, seed uint64) *chaos {
 	c := &chaos{
 		judge: j, bin: bin, dir: j.TempDir(), seed: seed, rand: rand.New(rand.NewPCG(seed, 1)),
-		truths: chronicle{}, whole: map[string]runShown{}, patience: patience, tally: map[string]int{}, points: map[string]int{},
+		persons: map[string]sim.Person{}, truths: chronicle{}, whole: map[string]runShown{}, patience: patience, tally: map[string]int{}, points: map[string]int{},
 	}
 	return c
 }
 
-// single makes an installation of one machine with SQLite.
-func (c *chaos) single() {
-	c.mode = "one daemon on SQLite"
-	c.newSite(0)
-	c.addNode(c.dir, "")
-	c.connect()
-}
-
-// TestChaos lets a daemon run while its site changes and everything around it
+// TestChaos lets daemons run while a site changes and everything around them
 // fails, and after each round compares every view with all that ever was true.
 func TestChaos(t *testing.T) {
 	if *chaosSabotage > 0 {
 		trySabotage(t, *chaosSabotage)
 		return
 	}
-	j := newJudge(t)
-	c := newChaos(j, killable(t), *chaosSeed)
-	began := time.Now()
-	j.hear(c.single)
+	modes := slices.DeleteFunc(chaosModes(), func(m chaosMode) bool { return *chaosOnly != "" && *chaosOnly != m.name })
+	if len(modes) == 0 {
+		t.Fatalf("there is no mode %q", *chaosOnly)
+	}
+	bin, all := killable(t), &chaosSum{tally: map[string]int{}, points: map[string]int{}, count: map[flaw]int{}}
 	if *chaosMinutes == 0 {
-		c.trial(shortTrial)
-	} else {
-		end := began.Add(time.Duration(*chaosMinutes * float64(time.Minute)))
-		c.trial(func(*chaos, int) []fault {
-			if time.Now().After(end) {
-				return nil
-			}
-			return c.draw()
+		tryMode(t, bin, modes[0], all, shortTrial)
+		return
+	}
+	began := time.Now()
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			end := time.Now().Add(time.Duration(*chaosMinutes * float64(time.Minute) / float64(len(modes))))
+			tryMode(t, bin, m, all, func(c *chaos, _ int) []fault {
+				if time.Now().After(end) {
+					return nil
+				}
+				return c.draw()
+			})
 		})
 	}
+	fmt.Fprintf(t.Output(), "chaos, seed %d, %s: %s\n", *chaosSeed, time.Since(began).Round(time.Second), all)
+}
+
+// tryMode makes an installation, and reports what its trial found.
+func tryMode(t *testing.T, bin string, m chaosMode, all *chaosSum, plan func(*chaos, int) []fault) {
+	t.Helper()
+	began := time.Now()
+	j := newJudge(t)
+	c := newChaos(j, bin, *chaosSeed)
+	c.mode, c.hit = m, all.points
+	j.hear(func() { m.build(c) })
+	c.trial(plan)
 	fmt.Fprint(t.Output(), c.report(time.Since(began)))
+	all.add(c)
 	if j.Failed() {
 		t.Errorf("seed %d:\n%s", *chaosSeed, j.evidence(4000))
 	}
@@ -151,48 +172,67 @@ func (c *chaos) trial(plan func(c *chaos, round int) []fault) {
 	c.hear(func() {
 		n := c.nodes[0]
 		rows := n.daemon().mustRows(c, "SELECT toString(count()), toString(countIf(outcome = 'abandoned')), toString(countIf(outcome = 'failed')) FROM runs")
-		c.runs = [3]string(rows[0])
+		for i, to := range []*int{&c.runs.all, &c.runs.cutOff, &c.runs.failed} {
+			*to, _ = strconv.Atoi(rows[0][i])
+		}
 		for _, n := range c.nodes {
 			n.daemon().stop(c)
 		}
 	})
 }
 
-// kinds of faults, each as often as it stands here.
-var chaosFaults = []string{
-	faultKill, faultKill, faultPoint, faultPoint, faultPoint, faultFreeze, faultFreezePoint, faultEngineKill, faultEngineFreeze,
-	faultNetwork, faultNetwork, faultDisk, faultDropped, faultToken, faultSite, faultSite, faultMass, faultDowntime,
-}
-
 // draw picks the faults of a round.
 func (c *chaos) draw() (all []fault) {
 	deaths := 0
-	for range 1 + c.rand.IntN(4) {
-		f := c.fault(chaosFaults[c.rand.IntN(len(chaosFaults))])
+	for range 1 + c.rand.IntN(5) {
+		f := c.fault(c.mode.faults[c.rand.IntN(len(c.mode.faults))])
 		if f.deadly() {
 			if deaths++; deaths == 3 {
 				break
 			}
 		}
-		if f.point != "" && slices.ContainsFunc(all, func(o fault) bool { return o.point != "" && o.node == f.node }) {
-			continue // a process has one fail point
+		if !slices.ContainsFunc(all, f.excludes) {
+			all = append(all, f)
 		}
-		all = append(all, f)
 	}
 	return all
 }
 
+// excludes reports whether a fault cannot be in one round with another.
+func (f fault) excludes(other fault) bool {
+	switch {
+	case f.point != "" && other.point != "":
+		return f.node == other.node // a process has one fail point
+	case f.name == faultDowntime, f.name == faultMass, f.name == faultDropped:
+		return f.name == other.name // once is enough; and without leeway the second answer would wait for a grant that lives
+	}
+	return false
+}
+
 // fault draws the details of one.
 func (c *chaos) fault(name string) fault {
+	hold := 2500 * time.Millisecond
+	if c.cluster != nil && c.rand.IntN(4) == 0 { // long enough for others to take over
+		hold *= 4
+	}
 	f := fault{
 		name: name, node: c.nodes[c.rand.IntN(len(c.nodes))], pick: c.rand.IntN(1000),
 		after: time.Duration(c.rand.Int64N(int64(600 * time.Millisecond))),
-		hold:  time.Duration(c.rand.Int64N(int64(2500 * time.Millisecond))),
+		hold:  time.Duration(c.rand.Int64N(int64(hold))),
 	}
-	if points := chaosPoints(); name == faultPoint || name == faultFreezePoint {
-		f.point = points[c.rand.IntN(len(points))]
+	if name == faultPoint || name == faultFreezePoint {
+		f.point, f.after = c.pickPoint(), 0 // before the site changes
 	}
 	return f
+}
+
+// pickPoint picks one of the fail points that were hit least.
+func (c *chaos) pickPoint() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	points := chaosPoints()
+	c.rand.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+	return slices.MinFunc(points, func(a, b string) int { return cmp.Compare(c.points[a]+c.hit[a], c.points[b]+c.hit[b]) })
 }
 
 // round lets the site change and faults happen, and compares.
@@ -208,6 +248,7 @@ func (c *chaos) round(faults []fault) {
 	}
 	c.ready(faults)
 	c.lookAlike()
+	watched := c.watch()
 	var struck sync.WaitGroup
 	for _, f := range faults {
 		struck.Go(func() { c.strike(f) })
@@ -225,6 +266,10 @@ func (c *chaos) round(faults []fault) {
 	}
 	struck.Wait()
 	c.calm()
+	watched()
+	if c.onlyOnce {
+		c.loseGrants()
+	}
 	c.settle()
 	c.check()
 }

@@ -20,8 +20,13 @@ import (
 // node is one machine: a daemon with its directory, its disk and its cables.
 type node struct {
 	*killWorld
-	outer *wire // to the provider and the site
-	disk  *disk // nil: it cannot be filled
+	outer       *wire  // to the provider and the sites
+	toState     *wire  // to PostgreSQL; nil: the state is on the disk
+	toWarehouse *wire  // nil: the daemon has an engine of its own
+	disk        *disk  // nil: it cannot be filled
+	point       string // the fail point of this round, if it has one
+
+	starting sync.Mutex
 
 	mu sync.Mutex
 	d  *daemon // the present one; nil before the first
@@ -48,8 +53,13 @@ func (n *node) alive() bool {
 	}
 }
 
-// begin starts a daemon, which must not be running.
+// begin starts a daemon unless one runs: two faults may have ended one.
 func (n *node) begin(t testing.TB, point string) {
+	n.starting.Lock()
+	defer n.starting.Unlock()
+	if n.alive() {
+		return
+	}
 	d := n.start(t, point)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -173,11 +183,15 @@ log: {level: info, format: json}
 	return n
 }
 
-// connect gives each tenant its grant.
-func (c *chaos) connect() {
+// connect gives tenants grants, each of its own person.
+func (c *chaos) connect(tenants ...*killSite) {
 	n := c.nodes[0]
-	for _, s := range []*killSite{c.killSite, c.other} {
-		person := c.provider.AddPerson(sim.Person{Name: "Admin of " + s.tenant})
+	for _, s := range tenants {
+		person, known := c.persons[s.tenant] // another one would begin an epoch
+		if !known {
+			person = c.provider.AddPerson(sim.Person{Name: "Admin of " + s.tenant})
+			c.persons[s.tenant] = person
+		}
 		tokens, _, err := c.provider.Connect(sim.ConsentRequest{ClientID: c.app.ClientID, AccountID: person.AccountID, Sites: []string{s.tenant}, Scopes: killScopes()})
 		if err != nil {
 			c.Fatal(err)

@@ -170,7 +170,8 @@ func trySabotage(t *testing.T, number int) {
 	c := newChaos(j, bin, *chaosSeed)
 	c.patience = sabotageLimit / 2
 	began := time.Now()
-	j.hear(c.single)
+	c.mode = chaosModes()[0]
+	j.hear(func() { c.mode.build(c) })
 	c.trial(func(c *chaos, _ int) []fault {
 		if time.Since(began) > sabotageLimit {
 			return nil

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,25 @@ func (c *Cluster) Stop(t testing.TB) {
 	case <-time.After(time.Minute):
 		_ = c.running.process.Kill()
 		t.Errorf("postgres did not stop within a minute:\n%s", &c.log)
+	}
+	c.running = nil
+}
+
+// Crash ends the server at once: the next start recovers what was committed.
+func (c *Cluster) Crash(t testing.TB) {
+	t.Helper()
+	if c.running == nil {
+		return
+	}
+	// SIGQUIT is PostgreSQL's immediate shutdown.
+	if err := c.running.process.Signal(syscall.SIGQUIT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("crash postgres: %v", err)
+	}
+	select {
+	case <-c.running.ended: //nolint:errcheck // it ends with whatever status
+	case <-time.After(time.Minute):
+		_ = c.running.process.Kill()
+		t.Errorf("postgres did not end within a minute:\n%s", &c.log)
 	}
 	c.running = nil
 }
