@@ -16,3 +16,6 @@ type Action struct {
 
 // ActorConfiguration is the actor of what the configuration file changed at a start.
 const ActorConfiguration = "configuration"
+
+// ActorDaemon is the actor of what a daemon completes by itself.
+const ActorDaemon = "daemon"

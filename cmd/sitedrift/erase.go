@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
 )
@@ -116,9 +114,11 @@ func (a *app) resumeErasures(ctx context.Context) error {
 		if _, err := a.store.Tenant(ctx, e.Tenant); err != nil { // removed meanwhile: remove --erase takes all of it
 			continue
 		}
-		rows, err := a.erase(ctx, e)
-		a.log.Info("went on with the erasure of a person", zap.String("tenant", e.Tenant), zap.Int64("rows", rows), zap.Error(err))
-		errs = append(errs, err)
+		p := eraseParams{ID: e.Tenant, Yes: true} // the trail does not say of whom
+		errs = append(errs, a.recorded(ctx, collector.ActorDaemon, erasePersonActions(p, nil), func() ([]collector.Action, error) {
+			rows, err := a.erase(ctx, e)
+			return erasePersonActions(p, &erasedPerson{Rows: rows}), err
+		}))
 	}
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sitedrift/sitedrift/collector"
 	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 )
 
@@ -86,6 +87,9 @@ func TestPersonIsErased(t *testing.T) {
 	w.want("SELECT count() FROM changes WHERE position(toString(tuple(*)), 'Erika Muster') > 0", "0")
 	if done, err := w.app.store.Erasures(t.Context()); err != nil || len(done) != 1 || done[0].DoneAt.IsZero() || done[0].Account != "" {
 		t.Errorf("the record: %+v, %v", done, err)
+	}
+	if trail, err := w.app.store.Actions(t.Context(), "acme", 1); err != nil || len(trail) != 1 || trail[0].Actor != collector.ActorDaemon || trail[0].Name != "tenants erase" || trail[0].Unfinished || trail[0].Failure != "" {
+		t.Errorf("the trail ends with %+v, %v", trail, err)
 	}
 	// An account that others mention: the row stays.
 	res, err := opErasePerson(t.Context(), w.app, eraseParams{ID: "acme", Account: author, Yes: true}, nil)
