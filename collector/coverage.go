@@ -9,11 +9,57 @@ import (
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
+// Found is what a run found out for itself, whatever of it is news: coverage rows
+// are written on a change of state only, and one of a week ago need not say why
+// something cannot be read today.
+type Found struct {
+	Coverage []schemas.Coverage // of each dataset of the run and its partitions, at the run's end
+	Epochs   []Epoch
+}
+
+// Epoch is a dataset that the run began to compare anew: its numbers tell how the
+// present view differs from the former, and not what happened on the site.
+type Epoch struct {
+	Dataset string `json:"dataset"`
+	Reason  string `json:"reason"`
+}
+
+// found gathers what the readings of a run found.
+func (x *run) found(result schemas.Run) Found {
+	var f Found
+	for _, d := range x.order {
+		for _, c := range d.seen(d.held) {
+			c.ObservedAt = result.EndedAt
+			f.Coverage = append(f.Coverage, c)
+		}
+		if d.epochStart && d.head.Epoch > 0 && d.readAny() && !d.table.Append && !d.held {
+			f.Epochs = append(f.Epochs, Epoch{d.table.Name, d.reason})
+		}
+	}
+	return f
+}
+
 // report compares what could be seen with what could be seen before, and
 // returns the coverage rows to write: those whose state changed, and at an epoch's
 // start those that are read in another way. Each change of a state after the first
 // is an event too.
 func (d *reading) report(held bool) (rows []schemas.Coverage, events []schemas.Change) {
+	for _, c := range d.seen(held) {
+		before, known := d.prior[c.Partition]
+		if known && before.State == c.State && (!d.epochStart || before.Evidence == c.Evidence) {
+			continue
+		}
+		rows = append(rows, c)
+		if known && before.State != c.State {
+			events = append(events, d.coverageChange(before, c))
+		}
+	}
+	return rows, events
+}
+
+// seen is what this reading could see of the dataset and its partitions, without
+// the time at which it counts.
+func (d *reading) seen(held bool) (all []schemas.Coverage) {
 	now := map[string]*ReadError{}
 	if !d.table.Append { // its partitions are days, and too many to tell of each
 		maps.Copy(now, d.coverage)
@@ -35,16 +81,9 @@ func (d *reading) report(held bool) (rows []schemas.Coverage, events []schemas.C
 		} else {
 			c.State, c.Evidence, c.Unlock, c.LastCompleteAt = e.State, e.Evidence, e.Unlock, d.notBefore(p)
 		}
-		before, known := d.prior[p]
-		if known && before.State == c.State && (!d.epochStart || before.Evidence == c.Evidence) {
-			continue
-		}
-		rows = append(rows, c)
-		if known && before.State != c.State {
-			events = append(events, d.coverageChange(before, c))
-		}
+		all = append(all, c)
 	}
-	return rows, events
+	return all
 }
 
 // via tells how a dataset, or a section of it, was read.
@@ -67,7 +106,7 @@ func (d *reading) coverageChange(before, now schemas.Coverage) schemas.Change {
 	e.Fields = []string{"state"}
 	e.Before = countsJSON(map[string]any{"state": before.State})
 	e.After = countsJSON(map[string]any{"state": now.State, "evidence": now.Evidence, "unlock": now.Unlock})
-	if now.State != schemas.CoverageComplete && now.State != schemas.CoverageGone {
+	if before.State.Watched() && now.State != schemas.CoverageComplete && now.State != schemas.CoverageGone {
 		e.Severity = schemas.LevelMedium // something that was watched no longer is
 	}
 	e.EventID = schemas.EventID(d.run.tenant.ID, d.table.Name, now.Partition, schemas.KeyHash{}, d.head.Seq, e.Kind, schemas.RowHash([]byte(pad32(string(now.State)))))

@@ -56,6 +56,7 @@ type Request struct {
 	Trigger  Trigger
 	Owner    string
 	Progress func(Progress)
+	Found    func(Found) // told once, at the end of a run without an error; may be nil
 }
 
 // run is one run under way.
@@ -108,6 +109,8 @@ func (r *Runner) Run(ctx context.Context, req Request) (schemas.Run, error) {
 	result, err := x.run(ctx)
 	if err != nil {
 		x.leave(ctx)
+	} else if req.Found != nil {
+		req.Found(x.found(result))
 	}
 	for _, d := range x.order {
 		d.drop()

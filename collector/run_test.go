@@ -387,29 +387,6 @@ func TestForeignBaselineStopsTheRun(t *testing.T) {
 	}
 }
 
-// TestDeadCredentialsAreCoverage: a tenant that cannot be read at all has a
-// state and a reason, and keeps its rows.
-func TestDeadCredentialsAreCoverage(t *testing.T) {
-	w := newWorld(t, small())
-	w.run(schemas.GroupPosture)
-	open := w.runner.Open
-	w.runner.Open = func(context.Context, collector.Tenant, []*schemas.Dataset) (collector.Source, error) {
-		return nil, &collector.ReadError{State: schemas.CoverageForbidden, Evidence: "the grant is dead", Unlock: "consent again"}
-	}
-	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeFailed || row.Calls != 0 {
-		t.Errorf("outcome %s, %d calls", row.Outcome, row.Calls)
-	}
-	w.equalsTruth(schemas.GroupPosture)
-	w.want("SELECT state, rows_or_null IS NOT NULL FROM sitedrift.tiles WHERE tenant_id = $T AND dataset = 'spaces'", "forbidden 1")
-	w.want("SELECT state, rows_or_null FROM sitedrift.tiles WHERE tenant_id = $T AND dataset = 'users'", "never_run NULL")
-	w.want("SELECT change, severity, JSONExtractString(after, 'unlock') FROM sitedrift.changes WHERE tenant_id = $T AND dataset = 'spaces' AND change = 'coverage'", "coverage medium consent again")
-	w.runner.Open = open
-	if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeChanged {
-		t.Errorf("outcome %s", row.Outcome)
-	}
-	w.want("SELECT count() FROM sitedrift.changes WHERE tenant_id = $T AND change NOT IN ('baseline', 'coverage')", "0")
-}
-
 // TestPanicEndsOneRun is part of Invariant 7.
 func TestPanicEndsOneRun(t *testing.T) {
 	w := newWorld(t, small())

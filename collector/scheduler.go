@@ -75,7 +75,7 @@ func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
 			free <- struct{}{}
 			jobs.Go(func() {
 				defer func() { <-free }()
-				_, _ = s.work(running, job, nil) // logged, and its failure is in the table
+				_, _ = s.work(running, job, Request{}) // logged, and its failure is in the table
 			})
 		}
 		if len(claimed) == 0 {
@@ -131,26 +131,27 @@ func (s *Scheduler) RunDue(ctx context.Context) (int, error) {
 		if err != nil || len(claimed) == 0 {
 			return n, err
 		}
-		_, _ = s.work(ctx, claimed[0], nil) // logged, and its failure is in the table
+		_, _ = s.work(ctx, claimed[0], Request{}) // logged, and its failure is in the table
 		if ctx.Err() != nil {
 			return n, context.Cause(ctx)
 		}
 	}
 }
 
-// RunNow runs a job that the caller has taken, and returns its row.
-func (s *Scheduler) RunNow(ctx context.Context, job Job, progress func(Progress)) (schemas.Run, error) {
-	return s.work(ctx, job, progress)
+// RunNow runs a job that the caller has taken, and returns its row. Of tell, only
+// whom to tell of progress and of what was found is used; either may be nil.
+func (s *Scheduler) RunNow(ctx context.Context, job Job, tell Request) (schemas.Run, error) {
+	return s.work(ctx, job, tell)
 }
 
 // work runs one job under its lease and sets its next start.
-func (s *Scheduler) work(ctx context.Context, job Job, progress func(Progress)) (run schemas.Run, err error) {
+func (s *Scheduler) work(ctx context.Context, job Job, tell Request) (run schemas.Run, err error) {
 	log := s.Log.With(zap.String("tenant", job.Tenant), zap.String("group", job.Group), zap.Int64("fence", job.Fence))
 	next, trigger, err := s.plan(job)
 	if err != nil {
 		log.Error("the schedule cannot be computed; its row stays due in a day", zap.Error(err))
 		next = s.Now().Add(dormant)
-	} else if run, err = s.guarded(ctx, job, trigger, progress); errors.Is(err, ErrFenced) {
+	} else if run, err = s.guarded(ctx, job, trigger, tell); errors.Is(err, ErrFenced) {
 		log.Warn("another process has taken over the work, or may have", zap.Error(err))
 		return run, err
 	} else if err != nil && errors.Is(context.Cause(ctx), errStopped) {
@@ -225,7 +226,7 @@ func (s *Scheduler) plan(job Job) (time.Time, Trigger, error) {
 
 // guarded runs the job while its lease is renewed; a lease that cannot be
 // renewed in time ends the run before somebody else may start one.
-func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, progress func(Progress)) (run schemas.Run, err error) {
+func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, tell Request) (run schemas.Run, err error) {
 	defer recoverAs(&err) // Invariant 7
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer s.Heartbeat.Guard(cancel)()
@@ -237,7 +238,7 @@ func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, progr
 	if err != nil {
 		return run, fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
 	}
-	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Progress: progress})
+	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Progress: tell.Progress, Found: tell.Found})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrFenced) && !errors.Is(err, ErrFenced) {
 		err = errors.Join(err, cause)
 	}

@@ -64,6 +64,12 @@ func (s CoverageState) OutOfReach() bool {
 	return s == CoverageNotExposed || s == CoverageNotLicensed
 }
 
+// Watched reports whether the state says that the data is read, as a whole, in
+// part, or with rows that are held back for now.
+func (s CoverageState) Watched() bool {
+	return s == CoverageComplete || s == CoveragePartial || s == CoverageHeld
+}
+
 // CoverageStates lists the states of coverage.
 var CoverageStates = []CoverageState{
 	CoverageComplete, CoveragePartial, CoverageForbidden, CoverageNotExposed, CoverageNotLicensed,

@@ -141,11 +141,11 @@ func (res checked) print(out io.Writer) error {
 		if c.State == credentialRefused {
 			fmt.Fprintf(out, "\n%s, %s: %s\n    to unlock: %s\n", c.Kind, c.State, cell(c.Reason, 200), c.Unlock)
 		}
-		if warning := c.warning(); warning != "" {
+		if warning := c.warning(res.Tenant); warning != "" {
 			fmt.Fprintf(out, "\n%s: %s\n", c.Kind, warning)
 		}
 	}
-	if len(res.Missing) > 0 && (len(res.Credentials) == 0 || slices.ContainsFunc(res.Credentials, func(c credInfo) bool { return schemas.Scoped(c.Kind) })) {
+	if len(res.Missing) > 0 && (len(res.Credentials) == 0 || slices.ContainsFunc(res.Credentials, func(c credInfo) bool { return isConsent(c.Kind) })) {
 		fmt.Fprintf(out, "\nscopes to ask for: %s\n", strings.Join(res.Wanted, " "))
 		fmt.Fprintf(out, "not granted (an alternative may be): %s\n", strings.Join(res.Missing, " "))
 	}

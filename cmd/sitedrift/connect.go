@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
 	"github.com/sitedrift/sitedrift/collector/state"
@@ -50,7 +52,7 @@ type connectParams struct {
 	Secret   string    `json:"secret"` // the same
 	Account  string    `json:"account"`
 	ClientID string    `json:"client_id"`
-	Expires  time.Time `json:"expires"`
+	Expires  time.Time `json:"expires"` // of the token
 	Forget   bool      `json:"forget"`
 }
 
@@ -64,6 +66,7 @@ type connected struct {
 	Missing  []string   `json:"missing"`
 	Extra    []string   `json:"extra"`
 	Warnings []string   `json:"warnings"`
+	Erased   bool       `json:"erased"`     // by --forget: there was one
 	Expires  *time.Time `json:"expires_at"` // null: not known, or renewed by itself
 }
 
@@ -123,10 +126,44 @@ func (a *app) connecting(ctx context.Context, p connectParams) (collector.Tenant
 	if kinds := schemas.Credentials(deployment(t)); !slices.Contains(kinds, p.Kind) {
 		return t, p, usage("--kind %s: a site on %s takes %s", p.Kind, deployment(t), strings.Join(kinds, ", "))
 	}
+	if err := p.foreign(); err != nil {
+		return t, p, err
+	}
 	if p.Kind == grantKind(t) && len(p.Scopes) == 0 {
 		p.Scopes = wantedScopes(p.Kind)
 	}
 	return t, p, nil
+}
+
+// foreign refuses options that mean nothing for the kind of credential: whoever
+// gives one expects it to count.
+func (p connectParams) foreign() error {
+	const (
+		lo, dc, service = schemas.Credential3LO, schemas.CredentialDCOAuth, schemas.CredentialServiceAccount
+		scoped, classic = schemas.CredentialScopedToken, schemas.CredentialAPIToken
+		admin, pat      = schemas.CredentialAdminKey, schemas.CredentialDCToken
+	)
+	for _, option := range []struct {
+		name  string
+		given bool
+		kinds []string
+	}{
+		{"--refresh-token", p.Refresh != "", []string{lo, dc}},
+		{"--secret", p.Secret != "", []string{dc, service, scoped, classic, admin, pat}},
+		{"--client-id", p.ClientID != "", []string{dc, service}},
+		{"--account", p.Account != "", []string{scoped, classic}},
+		{"--expires", !p.Expires.IsZero(), []string{service, scoped, classic, admin, pat}},
+		{"--scope", len(p.Scopes) > 0, []string{lo, dc, service, scoped, admin}},
+	} {
+		switch {
+		case !option.given:
+		case p.Forget:
+			return usage("--forget erases a credential, and %s means nothing to it: leave one of them out", option.name)
+		case !slices.Contains(option.kinds, p.Kind):
+			return usage("%s means nothing to the kind %s: it belongs to %s", option.name, p.Kind, strings.Join(option.kinds, ", "))
+		}
+	}
+	return nil
 }
 
 // secretKinds are the kinds of credentials that are stored as they are given.
@@ -247,7 +284,7 @@ func (a *app) keepSecret(ctx context.Context, t collector.Tenant, p connectParam
 	}
 	info := a.showCredential(c)
 	res := connected{Tenant: t.ID, Kind: c.Kind, CloudID: t.CloudID, SiteURL: t.SiteURL, Granted: some(c.Scopes), Missing: []string{}, Extra: []string{}, Warnings: []string{}, Expires: info.ExpiresAt}
-	if w := info.warning(); w != "" {
+	if w := info.warning(t.ID); w != "" {
 		res.Warnings = append(res.Warnings, w)
 	}
 	if t.Deployment != schemas.DataCenter && t.CloudID == "" && c.Kind != schemas.CredentialAPIToken {
@@ -256,12 +293,22 @@ func (a *app) keepSecret(ctx context.Context, t collector.Tenant, p connectParam
 	return res, a.wake(ctx, t.ID)
 }
 
+// aliveStill is told whenever credentials are erased here.
+const aliveStill = "it was erased here alone: the grant or token itself lives on until it is revoked where it was made (Atlassian's account settings, the site, or the organization's administration)"
+
 // forget erases one credential.
 func (a *app) forget(ctx context.Context, t collector.Tenant, kind string) (connected, error) {
+	res := connected{Tenant: t.ID, Kind: kind, CloudID: t.CloudID, SiteURL: t.SiteURL, Granted: []string{}, Missing: []string{}, Extra: []string{}, Warnings: []string{}}
+	switch _, err := a.store.Credential(ctx, t.ID, kind); {
+	case err == nil:
+		res.Erased, res.Warnings = true, append(res.Warnings, aliveStill)
+	case !errors.Is(err, collector.ErrNoCredential):
+		return connected{}, err
+	}
 	if err := a.store.DeleteCredentials(ctx, t.ID, kind); err != nil {
 		return connected{}, err
 	}
-	return connected{Tenant: t.ID, Kind: kind, CloudID: t.CloudID, SiteURL: t.SiteURL, Granted: []string{}, Missing: []string{}, Extra: []string{}, Warnings: []string{}}, nil
+	return res, nil
 }
 
 // wake lets a tenant's schedules start now: the new grant has work to do.
@@ -279,8 +326,17 @@ func (a *app) wake(ctx context.Context, tenant string) error {
 	return nil
 }
 
+// params are what was typed, without what is in files.
+func (c *connectCmd) params() connectParams {
+	p := connectParams{Tenant: c.Tenant, Kind: c.Kind, Scopes: c.Scope, Replace: c.Replace, Account: c.Account, ClientID: c.ClientID, Forget: c.Forget}
+	if !c.Expires.IsZero() {
+		p.Expires = c.Expires.AddDate(0, 0, 1).Add(-time.Second) // the token is good on that day, too
+	}
+	return p
+}
+
 func (c *connectCmd) Run(e *env) error {
-	p := connectParams{Tenant: c.Tenant, Kind: c.Kind, Scopes: c.Scope, Replace: c.Replace, Account: c.Account, ClientID: c.ClientID, Expires: c.Expires, Forget: c.Forget}
+	p := c.params()
 	if c.Replace && c.RefreshToken == "" {
 		return usage("--replace belongs to --refresh-token; a consent in the browser replaces the grant anyway")
 	}
@@ -297,7 +353,7 @@ func (c *connectCmd) Run(e *env) error {
 		}
 	}
 	var err error
-	if p.Secret, err = readSecret(e.in, c.Secret); err != nil {
+	if p.Secret, err = readSecret(e, c.Secret); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, connectFor)
@@ -323,9 +379,10 @@ func (c *connectCmd) Run(e *env) error {
 		return printJSON(e.out, res)
 	}
 	switch {
+	case c.Forget && !res.Erased:
+		fmt.Fprintf(e.out, "%s had no credential of the kind %s\n", res.Tenant, res.Kind)
 	case c.Forget:
 		fmt.Fprintf(e.out, "%s has no credential of the kind %s any more\n", res.Tenant, res.Kind)
-		return nil
 	case res.Kind == schemas.Credential3LO:
 		fmt.Fprintf(e.out, "%s is connected to %s (%s, cloud id %s)\n", res.Tenant, cell(res.SiteName, 60), cell(res.SiteURL, 80), res.CloudID)
 	case res.Kind == schemas.CredentialDCOAuth:
@@ -333,8 +390,12 @@ func (c *connectCmd) Run(e *env) error {
 	default:
 		fmt.Fprintf(e.out, "the %s of %s is stored; what it opens: sitedrift check --tenant %s\n", res.Kind, res.Tenant, res.Tenant)
 	}
-	if len(res.Granted) > 0 {
+	switch {
+	case len(res.Granted) == 0:
+	case isConsent(res.Kind):
 		fmt.Fprintf(e.out, "granted: %s\n", strings.Join(res.Granted, " "))
+	default:
+		fmt.Fprintf(e.out, "scopes, as you gave them: %s\n", strings.Join(res.Granted, " "))
 	}
 	if len(res.Missing) > 0 {
 		fmt.Fprintf(e.out, "missing: %s\n         add them to the app and connect again; until then: sitedrift check --tenant %s\n", strings.Join(res.Missing, " "), res.Tenant)
@@ -351,12 +412,20 @@ func (c *connectCmd) Run(e *env) error {
 // readSecret resolves a reference to a secret: env:NAME, file:PATH, or - for
 // standard input. Secrets are no arguments: those are seen by everybody on the
 // machine (Invariant 9).
-func readSecret(in io.Reader, ref string) (string, error) {
+func readSecret(e *env, ref string) (string, error) {
 	switch ref {
 	case "":
 		return "", nil
 	case "-":
-		text, err := io.ReadAll(io.LimitReader(in, 64<<10))
+		var text []byte
+		var err error
+		if in, ok := e.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+			fmt.Fprint(e.err, "the secret (it is not shown): ")
+			text, err = term.ReadPassword(int(in.Fd()))
+			fmt.Fprintln(e.err)
+		} else {
+			text, err = io.ReadAll(io.LimitReader(e.in, 64<<10))
+		}
 		if err != nil {
 			return "", usage("read the secret from standard input: %v", err)
 		}

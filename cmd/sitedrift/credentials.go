@@ -56,20 +56,26 @@ func (a *app) showCredential(c collector.Credential) credInfo {
 	return info
 }
 
-// warning is what an operator should know of a credential, empty if nothing.
-func (c credInfo) warning() string {
+// unscoped warns of kinds that no scope bounds.
+var unscoped = map[string]string{
+	schemas.CredentialAPIToken: "a classic token may do all that its account may, and Atlassian advises vendors that host apps against asking for one",
+	schemas.CredentialDCToken:  "a personal access token of Data Center may do all that its account may, also write and administer; an application link (dc_oauth) has a scope",
+}
+
+// warning is what an operator should know of a tenant's credential, empty if nothing.
+func (c credInfo) warning(tenant string) string {
 	var list []string
-	if c.Kind == schemas.CredentialAPIToken {
-		list = append(list, "UNSCOPED: a classic token may do all that its account may, and Atlassian advises vendors that host apps against asking for one; use an account made for this, with no more rights than the datasets need")
+	if c.Unscoped {
+		list = append(list, "UNSCOPED: "+unscoped[c.Kind]+"; use an account made for this, with no more rights than the datasets need")
 	}
 	if c.Soon {
-		list = append(list, fmt.Sprintf("%d days left: renew it with %s", *c.DaysLeft, "sitedrift connect"))
+		list = append(list, fmt.Sprintf("%s left: renew it with %s", count(*c.DaysLeft, "day"), connectCommand(tenant, c.Kind)))
 	}
 	return strings.Join(list, "; ")
 }
 
-// print writes the lines of "tenants show".
-func (c credInfo) print(out io.Writer) {
+// print writes the lines of "tenants show TENANT".
+func (c credInfo) print(out io.Writer, tenant string) {
 	fmt.Fprintf(out, "credential  %s %s\n", c.Kind, c.State)
 	line := func(format string, args ...any) { fmt.Fprintf(out, "            "+format+"\n", args...) }
 	if c.Reason != "" {
@@ -84,6 +90,8 @@ func (c credInfo) print(out io.Writer) {
 		line("consent of %s, %d days until it must be renewed", c.ConsentedAt.UTC().Format("2006-01-02"), *c.DaysLeft)
 	case c.DaysLeft != nil:
 		line("stored on %s, %d days until it ends", c.ConsentedAt.UTC().Format("2006-01-02"), *c.DaysLeft)
+	case c.Kind == schemas.CredentialDCOAuth:
+		line("consent of %s, renewed by itself", c.ConsentedAt.UTC().Format("2006-01-02"))
 	default:
 		line("stored on %s, its end is not known", c.ConsentedAt.UTC().Format("2006-01-02"))
 	}
@@ -93,7 +101,7 @@ func (c credInfo) print(out io.Writer) {
 	if len(c.Scopes) > 0 {
 		line("scopes: %s", strings.Join(c.Scopes, " "))
 	}
-	if w := c.warning(); w != "" {
+	if w := c.warning(tenant); w != "" {
 		line("%s", w)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,9 +36,10 @@ type syncParams struct {
 
 // syncRun is a run as sync shows it.
 type syncRun struct {
-	Run      runShown        `json:"run"`
-	Coverage []coverageShown `json:"coverage"` // what is not complete
-	Error    string          `json:"error,omitempty"`
+	Run      runShown          `json:"run"`
+	Coverage []coverageShown   `json:"coverage"` // what this run did not find complete
+	Epochs   []collector.Epoch `json:"epochs"`   // datasets that are compared anew, for another reason than a first run
+	Error    string            `json:"error,omitempty"`
 }
 
 func (c *syncCmd) Run(e *env) error {
@@ -86,11 +88,17 @@ func printRuns(w io.Writer, runs []syncRun) {
 		fmt.Fprintf(w, "%s: %s in %s, %s\n", r.Group, r.Outcome, r.EndedAt.Sub(r.StartedAt).Round(time.Millisecond), count(int(r.Calls), "API call"))
 		fmt.Fprintf(w, "  read %d rows, wrote %d: %d added, %d changed, %d removed, %d out of view\n", r.RowsRead, r.Written, r.Added, r.Changed, r.Removed, r.Vanished)
 		fmt.Fprintf(w, "  complete: %s\n", cmp.Or(strings.Join(r.Complete, ", "), "none"))
-		out := 0
+		for _, reason := range reasons(s.Epochs) {
+			fmt.Fprintf(w, "  compared anew: %s\n", reason)
+		}
+		closed, absent := 0, 0
 		unseen := slices.DeleteFunc(slices.Clone(s.Coverage), func(c coverageShown) bool {
 			beyond := schemas.CoverageState(c.State).OutOfReach()
-			if beyond {
-				out++
+			switch {
+			case beyond && c.Unlock != "":
+				closed++
+			case beyond:
+				absent++
 			}
 			return beyond
 		})
@@ -108,10 +116,25 @@ func printRuns(w io.Writer, runs []syncRun) {
 				fmt.Fprintf(w, "            to unlock: %s\n", cell(c.Unlock, 0))
 			}
 		}
-		if out > 0 {
-			fmt.Fprintf(w, "  not open to the tenant's credentials: %s; what would open them: sitedrift check --tenant %s\n", count(out, "part"), r.Tenant)
+		if closed > 0 {
+			fmt.Fprintf(w, "  not open to the tenant's credentials: %s; what would open them: sitedrift check --tenant %s\n", count(closed, "part"), r.Tenant)
+		}
+		if absent > 0 {
+			fmt.Fprintf(w, "  not there on this site: %s; why: sitedrift check --tenant %s\n", count(absent, "part"), r.Tenant)
 		}
 	}
+}
+
+// reasons tell for each reason which datasets begin a new epoch.
+func reasons(epochs []collector.Epoch) (lines []string) {
+	datasets := map[string][]string{}
+	for _, e := range epochs {
+		datasets[e.Reason] = append(datasets[e.Reason], e.Dataset)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(datasets)) {
+		lines = append(lines, fmt.Sprintf("%s (%s): in these the numbers tell how the view differs from the former one; each is one change of the kind baseline", strings.Join(datasets[reason], ", "), reason))
+	}
+	return lines
 }
 
 // syncWait bounds how long sync waits for a run of the same group.
@@ -132,19 +155,14 @@ func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRu
 		if err != nil {
 			return runs, err
 		}
-		run, err := a.scheduler.RunNow(ctx, job, seldom(a.out.now, emit))
-		s := syncRun{Run: showRun(run), Coverage: []coverageShown{}}
+		var found collector.Found
+		run, err := a.scheduler.RunNow(ctx, job, collector.Request{Progress: seldom(a.out.now, emit), Found: func(f collector.Found) { found = f }})
+		s := syncRun{Run: showRun(run), Coverage: each(incomplete(found.Coverage), showCoverage), Epochs: append([]collector.Epoch{}, found.Epochs...)}
 		switch {
 		case err != nil:
 			s.Error = err.Error()
 		case run.Outcome == schemas.OutcomeQuarantined:
 			s.Error = run.Error
-		default:
-			rows, err := a.incomplete(ctx, p.Tenant, run.Datasets)
-			if err != nil {
-				return runs, err
-			}
-			s.Coverage = each(rows, showCoverage)
 		}
 		runs = append(runs, s)
 	}
@@ -210,20 +228,9 @@ func groupsOf(names []string) ([]string, error) {
 	return groups, nil
 }
 
-// incomplete is the present coverage of datasets, as far as it is not complete. What
-// is in part only because some partitions are out of reach is told by those.
-func (a *app) incomplete(ctx context.Context, tenant string, names []string) ([]schemas.Coverage, error) {
-	heads, err := a.store.Heads(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	var marks []schemas.Head
-	for _, h := range heads {
-		if slices.Contains(names, h.Dataset) {
-			marks = append(marks, h.Head)
-		}
-	}
-	all, err := a.warehouse.Coverage(ctx, marks)
+// incomplete is what a run found, as far as it is not complete. What is in part
+// only because some partitions are out of reach is told by those.
+func incomplete(all []schemas.Coverage) []schemas.Coverage {
 	all = slices.DeleteFunc(all, func(c schemas.Coverage) bool {
 		return c.State == schemas.CoverageComplete || c.State == schemas.CoverageGone
 	})
@@ -236,7 +243,7 @@ func (a *app) incomplete(ctx context.Context, tenant string, names []string) ([]
 	}
 	return slices.DeleteFunc(all, func(c schemas.Coverage) bool {
 		return c.State == schemas.CoveragePartial && c.Partition == schemas.Whole && beyond[c.Dataset] && !within[c.Dataset]
-	}), err
+	})
 }
 
 // unknownTenant makes a mistyped tenant a usage error.

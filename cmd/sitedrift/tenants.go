@@ -200,7 +200,7 @@ func (c tenantsShowCmd) Run(e *env) error {
 		fmt.Fprintf(e.out, "credential  %s\n", t.credential())
 	}
 	for _, c := range t.Credentials {
-		c.print(e.out)
+		c.print(e.out, t.ID)
 	}
 	for _, s := range t.Schedules {
 		fmt.Fprintf(e.out, "schedule    %s %q, next %s\n", s.Group, s.Cron, s.Next.UTC().Format("2006-01-02 15:04:05"))

@@ -235,6 +235,7 @@ func (c tenantsRemoveCmd) Run(e *env) error {
 		return printJSON(e.out, res)
 	}
 	fmt.Fprintf(e.out, "%s is removed, its credentials are erased\n", res.Tenant)
+	fmt.Fprintf(e.err, "warning: what they are lives on until it is revoked where it was made (Atlassian's account settings, the site, or the organization's administration)\n")
 	if c.Erase {
 		fmt.Fprintf(e.out, "%d rows were erased from the warehouse\n", res.Erased)
 	} else {

@@ -74,7 +74,8 @@ func TestDataCenterLacks(t *testing.T) {
 			continue
 		}
 		lacks++
-		if got := read(t, src, table, schemas.Whole); got.state() != schemas.CoverageNotExposed || !strings.Contains(got.err.Error(), "Data Center") {
+		// One reason for all, so that it is told once.
+		if got := read(t, src, table, schemas.Whole); got.state() != schemas.CoverageNotExposed || !strings.Contains(got.err.Error(), "Confluence Data Center has nothing of the kind") {
 			t.Errorf("%s: %v", table.Name, got.err)
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Source) accesses(table *schemas.Dataset, section string) []schemas.Acce
 func (s *Source) visit(table *schemas.Dataset, section string) (*visit, error) {
 	list := s.accesses(table, section)
 	if len(list) == 0 {
-		return nil, &collector.ReadError{State: schemas.CoverageNotExposed, Evidence: "there is no " + describe(table, section) + " on " + deploymentName(s.deployment)}
+		return nil, &collector.ReadError{State: schemas.CoverageNotExposed, Evidence: deploymentName(s.deployment) + " has nothing of the kind"}
 	}
 	var refused *collector.ReadError
 	var lacking, kinds []string
@@ -202,13 +202,6 @@ func (s *Source) addCredential(kinds []string) string {
 		}
 	}
 	return strings.TrimSuffix("add a credential of the kind "+strings.Join(slices.Compact(kinds), " or "), ",") + " (" + connect + ")"
-}
-
-func describe(table *schemas.Dataset, section string) string {
-	if section == "" {
-		return table.Name
-	}
-	return table.Name + " (" + section + ")"
 }
 
 func deploymentName(deployment string) string {

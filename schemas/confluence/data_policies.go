@@ -26,6 +26,6 @@ var DataPolicies = schemas.Declare(schemas.Table[DataPolicy]{
 		{Level: schemas.LevelMedium, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Why: "content of the space is kept from the collector"},
 	},
 	Examples: []schemas.Example{
-		{Question: "In which spaces is content kept from the collector?", SQL: "SELECT tenant_id, space_key, name FROM sitedrift.data_policies ORDER BY tenant_id, space_key"},
+		{Question: "In which spaces is content kept from the collector? (A line without a space: not known.)", SQL: orUnknown("data_policies", "", "space_key", "name")},
 	},
 })

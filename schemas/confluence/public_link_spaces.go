@@ -30,6 +30,6 @@ var PublicLinkSpaces = schemas.Declare(schemas.Table[PublicLinkSpace]{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged}, Where: []schemas.Condition{{Column: "status", In: []string{"ON"}}}, Why: "public exposure: pages of the space can be shared with anybody"},
 	},
 	Examples: []schemas.Example{
-		{Question: "In which spaces do public links work?", SQL: "SELECT tenant_id, space_key, name, active_links FROM sitedrift.public_link_spaces WHERE status = 'ON' ORDER BY active_links DESC, tenant_id, space_key"},
+		{Question: "In which spaces do public links work? (A line without a space: not known.)", SQL: orUnknown("public_link_spaces", " WHERE status = 'ON'", "space_key", "name", "active_links")},
 	},
 })

@@ -36,6 +36,6 @@ var PublicLinks = schemas.Declare(schemas.Table[PublicLink]{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded, schemas.ChangeChanged}, Where: []schemas.Condition{{Column: "status", In: []string{"ON"}}}, Why: "public exposure: anybody who has the link can open the page"},
 	},
 	Examples: []schemas.Example{
-		{Question: "Which pages are open to anybody with the link, and since when?", SQL: "SELECT tenant_id, space_key, title, enabled_by, enabled_at FROM sitedrift.public_links ORDER BY enabled_at DESC, tenant_id, space_key"},
+		{Question: "Which pages are open to anybody with the link, and since when? (A line without a page: not known.)", SQL: orUnknown("public_links", "", "space_key", "title", "enabled_by", "enabled_at")},
 	},
 })

@@ -45,6 +45,6 @@ var SitePermissions = schemas.Declare(schemas.Table[SitePermission]{
 	},
 	Examples: []schemas.Example{
 		{Question: "Who can administer each site?", SQL: "SELECT tenant_id, principal_type, principal_id, principal_name, operation FROM sitedrift.site_permissions WHERE positionCaseInsensitive(operation, 'administer') > 0 ORDER BY tenant_id, principal_type, principal_id"},
-		{Question: "Which sites let visitors in without a login?", SQL: "SELECT tenant_id, groupArray(operation) AS operations FROM sitedrift.site_permissions WHERE principal_type = 'anonymous' GROUP BY tenant_id ORDER BY tenant_id"},
+		{Question: "Which sites let visitors in without a login?", SQL: "SELECT t.tenant_id AS tenant_id, multiIf(notEmpty(p.operations), 'yes', t.state = 'complete', 'no', 'unknown') AS visitors, t.state AS state, p.operations AS operations FROM sitedrift.tiles AS t LEFT JOIN (SELECT tenant_id, groupArray(operation) AS operations FROM sitedrift.site_permissions WHERE principal_type = 'anonymous' GROUP BY tenant_id) AS p ON p.tenant_id = t.tenant_id WHERE t.dataset = 'site_permissions' ORDER BY visitors DESC, tenant_id"},
 	},
 })

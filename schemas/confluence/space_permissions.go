@@ -57,7 +57,7 @@ var SpacePermissions = schemas.Declare(schemas.Table[SpacePermission]{
 		},
 	},
 	Examples: []schemas.Example{
-		{Question: "Which spaces can anonymous visitors read?", SQL: "SELECT tenant_id, space_id, space_key FROM sitedrift.space_permissions WHERE principal_id = 'anonymous-users' AND operation = 'read' ORDER BY tenant_id, space_key"},
+		{Question: "Which spaces can anonymous visitors read? (A line without a space: not known.)", SQL: orUnknown("space_permissions", " WHERE principal_id = 'anonymous-users' AND operation = 'read'", "space_key", "space_id")},
 		{Question: "Who may administer which space, by name?", SQL: "SELECT tenant_id, space_name, principal_type, principal_name FROM sitedrift.space_permissions_named WHERE operation = 'administer' ORDER BY tenant_id, space_name, principal_name LIMIT 100"},
 		{Question: "Who could administer a space on a day?", SQL: "SELECT principal_type, principal_id FROM sitedrift.space_permissions_at(at = '2026-03-01 00:00:00') WHERE operation = 'administer' ORDER BY principal_type, principal_id LIMIT 100"},
 	},

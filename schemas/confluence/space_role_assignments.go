@@ -34,6 +34,6 @@ var SpaceRoleAssignments = schemas.Declare(schemas.Table[SpaceRoleAssignment]{
 		{Level: schemas.LevelHigh, Changes: []schemas.ChangeKind{schemas.ChangeAdded}, Where: []schemas.Condition{{Column: "role_name", Contains: []string{"admin"}}}, Why: "new admin of a space"},
 	},
 	Examples: []schemas.Example{
-		{Question: "Which spaces give visitors a role?", SQL: "SELECT tenant_id, space_key, role_name FROM sitedrift.space_role_assignments WHERE principal_id = 'anonymous-users' ORDER BY tenant_id, space_key"},
+		{Question: "Which spaces give visitors a role? (A line without a space: not known.)", SQL: orUnknown("space_role_assignments", " WHERE principal_id = 'anonymous-users'", "space_key", "role_name")},
 	},
 })

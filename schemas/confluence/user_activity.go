@@ -28,8 +28,8 @@ var UserActivities = schemas.Declare(schemas.Table[UserActivity]{
 		schemas.String("account_id", "Account.", func(r *UserActivity) string { return r.AccountID }).Key().Personal(),
 		schemas.String("product", "Product, such as confluence.", func(r *UserActivity) string { return r.Product }).Key(),
 		schemas.NullString("display_name", "Name when the row was written; null when hidden.", func(r *UserActivity) *string { return r.Name }).Context().Personal(),
-		schemas.NullTime("last_active_at", "Last use; null: never used if source is organization, not known if it is audit.", func(r *UserActivity) time.Time { return r.LastActiveAt }),
-		schemas.Enum("source", "organization: the product's own records; audit: derived from the audit log.", func(r *UserActivity) string { return r.Source }),
+		schemas.NullTime("last_active_at", "Last use, as of observed_at; null: never used by then if source is organization, not known if it is audit.", func(r *UserActivity) time.Time { return r.LastActiveAt }),
+		schemas.Enum("source", "Who told, as of observed_at, and perhaps no longer does. organization: the product's own records; audit: derived from the audit log.", func(r *UserActivity) string { return r.Source }),
 	},
 	EntityName: []string{"display_name", "account_id", "product"},
 	Sources: slices.Concat(
@@ -41,6 +41,6 @@ var UserActivities = schemas.Declare(schemas.Table[UserActivity]{
 		{Level: schemas.LevelInfo, Changes: []schemas.ChangeKind{schemas.ChangeChanged}, Fields: []string{"last_active_at"}, Why: "somebody used the product"},
 	},
 	Examples: []schemas.Example{
-		{Question: "Whose seat is not used any more, as far as the organization tells?", SQL: "SELECT tenant_id, account_id, display_name, last_active_at FROM sitedrift.user_activity WHERE product = 'confluence' AND source = 'organization' AND (last_active_at IS NULL OR last_active_at < now() - INTERVAL 90 DAY) ORDER BY last_active_at, tenant_id, account_id LIMIT 100"},
+		{Question: "Whose seat is not used any more, as far as the organization tells? (Of tenants that it tells of now.)", SQL: "SELECT tenant_id, account_id, display_name, last_active_at FROM sitedrift.user_activity WHERE tenant_id IN (SELECT tenant_id FROM sitedrift.coverage WHERE dataset = 'user_activity' AND partition_id = '' AND state = 'complete' AND endsWith(evidence, 'with admin_key')) AND product = 'confluence' AND source = 'organization' AND (last_active_at IS NULL OR last_active_at < now() - INTERVAL 90 DAY) ORDER BY last_active_at, tenant_id, account_id LIMIT 100"},
 	},
 })

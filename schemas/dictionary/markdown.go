@@ -68,7 +68,8 @@ func page(d *schemas.Dataset) string {
 	if len(rows) > 0 {
 		table(&b, []string{"level", "change", "when", "why"}, rows)
 	}
-	b.WriteString("A change that no rule raises is low; `vanished` is always high, `baseline` and `coverage` are info.\n\n## Examples\n")
+	b.WriteString("A change that no rule raises is low; `vanished` is always high, `baseline` is info, and so is `coverage`, but medium where something that was watched no longer is.\n\n## Examples\n\n" +
+		"Rows of a tenant whose `tiles.state` is not `complete` are what was known last, and a tenant without rows there is unknown, not clean.\n")
 	for _, e := range d.Examples {
 		fmt.Fprintf(&b, "\n%s\n\n```sql\n%s\n```\n", e.Question, e.SQL)
 	}

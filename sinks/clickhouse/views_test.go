@@ -263,4 +263,26 @@ func TestExamples(t *testing.T) {
 	if got := ask(t, w, confluence.GroupMembers.Examples[0].SQL); len(got) != 1 {
 		t.Errorf("administrators: %v", got)
 	}
+
+	// A tenant that was never read is no safe one.
+	for i, d := range map[int]*schemas.Dataset{1: confluence.SitePermissions.Dataset, 0: confluence.PublicLinkSpaces.Dataset} {
+		expect(t, w, schemas.Expected{Tenant: "dark", Dataset: d.Name, Group: d.Group})
+		if got := fmt.Sprint(ask(t, w, d.Examples[i].SQL)); !strings.Contains(got, "dark") || !strings.Contains(got, "never_run") {
+			t.Errorf("%s: a tenant that was never read is told of as %s", d.Name, got)
+		}
+	}
+	// What the organization told once is not what it tells.
+	activity := confluence.UserActivities
+	for seq, evidence := range map[uint64]string{1: "read by admin with admin_key", 2: "read by rest with 3lo"} {
+		h := head("u", activity.Dataset, seq)
+		told := delta(h, stream(block(activity, "", schemas.OpAdded, confluence.UserActivity{AccountID: "a", Product: "confluence", Source: "organization"})))
+		told.Parts[0].Coverage = records(schemas.CoverageTable, schemas.Coverage{Tenant: "u", Dataset: h.Dataset, State: schemas.CoverageComplete, Evidence: evidence, ObservedAt: h.ObservedAt, RunID: h.RunID, Seq: seq})
+		stage(t, w, told)
+	}
+	for seq, want := range []int{1, 0} {
+		show(t, w, head("u", activity.Dataset, uint64(seq+1)))
+		if got := ask(t, w, activity.Examples[0].SQL); len(got) != want {
+			t.Errorf("after run %d: unused seats %v, want %d", seq+1, got, want)
+		}
+	}
 }
