@@ -27,6 +27,8 @@ func checkURL(v string) (string, *fault) {
 		return "", faultf(hint, "has the scheme %q where only https is possible", u.Scheme)
 	case u.Hostname() == "":
 		return "", faultf(hint, "is %s, which names no host", show(v))
+	case strings.HasSuffix(u.Hostname(), "."):
+		return "", faultf("write the host without the dot at its end", "has a host that ends with a dot, which would be another site to sitedrift than the same host without it")
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return "", faultf("write https:// instead", "uses http, which is possible for this machine only (127.0.0.1, ::1, localhost)")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":

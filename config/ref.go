@@ -47,7 +47,7 @@ func (r Ref) Resolve() (string, error) {
 	case r.env != "":
 		v, ok := os.LookupEnv(r.env)
 		if !ok {
-			return "", fmt.Errorf("environment variable %s is not set: set it, or change the reference env:%s in the configuration", r.env, r.env)
+			return "", fmt.Errorf("environment variable %s is not set: set it, or change the reference env:%s", r.env, r.env)
 		}
 		if v == "" {
 			return "", fmt.Errorf("environment variable %s is empty: give it the value of the secret", r.env)
@@ -65,7 +65,7 @@ func (r Ref) Resolve() (string, error) {
 func readSecret(path string) (string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("secret file %s does not exist: create it, or change the reference in the configuration", path)
+		return "", fmt.Errorf("secret file %s does not exist: create it, or change the reference to it", path)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read secret file: %w", err)

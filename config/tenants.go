@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -56,6 +57,9 @@ func ParseTenants(name string, src []byte, checks Checks) ([]Tenant, error) {
 // the same rules. Empty cells are keys that are left out.
 func (l *loader) table(src []byte) *yaml.Node {
 	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf")) // as spreadsheets write it
+	if l.unreadable(src) {
+		return nil
+	}
 	r := csv.NewReader(bytes.NewReader(src))
 	r.FieldsPerRecord = -1
 	head, err := r.Read()
@@ -93,6 +97,24 @@ func (l *loader) table(src []byte) *yaml.Node {
 		rows.Content = append(rows.Content, item)
 	}
 	return &yaml.Node{Kind: yaml.MappingNode, Line: 1, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Tag: "!!str", Value: "tenants", Line: 1}, rows}}
+}
+
+// unreadable tells of lines that YAML would not take either: what is in them would
+// reach ids, names and addresses.
+func (l *loader) unreadable(src []byte) (found bool) {
+	for i, line := range bytes.Split(src, []byte("\n")) {
+		at := &yaml.Node{Line: i + 1}
+		switch {
+		case !utf8.Valid(line):
+			l.problemAt(at, "tenants", "is not encoded in UTF-8", "save the file as UTF-8")
+		case suspect(line, ""):
+			l.problemAt(at, "tenants", "contains a control character", "remove it")
+		default:
+			continue
+		}
+		found = true
+	}
+	return found
 }
 
 func (l *loader) csvProblem(err error) {

@@ -43,6 +43,11 @@ bad.csv:5: tenants[3].colour: is not a known key
 bad.csv:6: tenants[4].id: is the same as that of tenants[0] on line 2`,
 		},
 		"quote.csv": {"id,site\na,\"https://a.atlassian.net\nb,c\n", "quote.csv:2: tenants: cannot be read as CSV here"},
+		"odd.csv": {
+			"id,name,site\na,caf\xe9,https://a.atlassian.net\nb,nul\x00,https://b.atlassian.net\nc,\x1b[2J,https://c.atlassian.net\n",
+			"odd.csv:2: tenants: is not encoded in UTF-8\nodd.csv:3: tenants: contains a control character\nodd.csv:4: tenants: contains a control character",
+		},
+		"dot.csv":   {"id,site\na,https://acme.atlassian.net.\n", "dot.csv:2: tenants[0].site: has a host that ends with a dot"},
 		"empty.csv": {"", "empty.csv:1: tenants: is an empty file"},
 		"none.yml":  {"", "none.yml: tenants: is missing or empty"},
 		"more.yml":  {"tenants: [{id: a, site: https://a.atlassian.net}]\ndata_dir: /x\n", "more.yml:2: data_dir: is not a known key"},

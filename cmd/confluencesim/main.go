@@ -151,6 +151,11 @@ tenants:
     site: {{.URL}}
     cloud_id: {{.CloudID}}
 {{- end}}
+{{- range .Centers}}
+  - id: {{.Site.Name}}
+    site: {{.Site.URL}}
+    deployment: data_center
+{{- end}}
 {{- with .Secrets}}
 # An administrator's API token for the sites' own hosts: {{.Token.Email}} {{.Token.Token}}
 # A service account for all sites: client id {{.Service.ClientID}}, secret {{.Service.ClientSecret}}

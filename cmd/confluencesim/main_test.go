@@ -32,7 +32,7 @@ func TestPlay(t *testing.T) {
 			break
 		}
 	}
-	config := regexp.MustCompile(`(?s)export SITEDRIFT_OAUTH_SECRET=ATOA\w+\n.*client_id: \w+\n.*auth: (http://127\.0\.0\.1:\d+)/auth\n.*id: acme\n    site: http\S+/site/acme\n`)
+	config := regexp.MustCompile(`(?s)export SITEDRIFT_OAUTH_SECRET=ATOA\w+\n.*client_id: \w+\n.*auth: (http://127\.0\.0\.1:\d+)/auth\n.*id: acme\n    site: http\S+/site/acme\n.*  - id: intra2\n    site: http\S+/dc/intra2/confluence\n    deployment: data_center\n`)
 	found := config.FindStringSubmatch(printed.String())
 	if found == nil {
 		t.Fatalf("the printed configuration is incomplete:\n%s", &printed)

@@ -60,9 +60,31 @@ func opCheck(ctx context.Context, a *app, p tenantsParams, _ func(any)) (checked
 	if err != nil {
 		return res, err
 	}
-	source.Probe(ctx, func(string, string, string) bool { return true }) // nothing of it is stored
+	probed := source.Probe(ctx, func(string, string, string) bool { return true }) // nothing of it is stored
 	res.Findings = each(source.Check(ctx), showFinding)
+	tellProbes(res.Findings, probed)
 	return res, nil
+}
+
+// tellProbes puts the answer in the place of "not asked", where a source that is
+// closed to the tenant's credentials was asked nevertheless.
+func tellProbes(findings []findingShown, probed []collector.Exposure) {
+	for i := range findings {
+		f := &findings[i]
+		if f.Credential != "" || f.State != string(schemas.CoverageNotExposed) {
+			continue
+		}
+		spokesman := f.Dataset
+		if t := tables()[slices.IndexFunc(tables(), func(t *schemas.Dataset) bool { return t.Name == f.Dataset })]; t.Parent != "" {
+			spokesman = t.Parent // a probe asks for that
+		}
+		for _, e := range probed {
+			if e.Dataset == spokesman && e.Section == f.Section && !e.Open {
+				f.Evidence = "asked with " + e.Credential + ": " + e.Evidence
+				break
+			}
+		}
+	}
 }
 
 // grantKind is the kind of OAuth grant that a tenant's deployment has.

@@ -38,7 +38,8 @@ import (
 //	browse CODE DECISION ARGS...  the same for connect, with a browser that opens
 //	                              the address, and decides: accept, deny, foreign;
 //	                              beside: accepts after other commands were run,
-//	                              and while another one holds the data directory
+//	                              and while another one holds the data directory;
+//	                              removed: accepts when the tenant is gone
 //	daemon [start|stop|kill]      a daemon: without a word, where this run of the
 //	                              scripts has one; restart, if one is running
 //	token FILE SITE [-SCOPE...]   a refresh token for a site, got elsewhere
@@ -173,6 +174,11 @@ func cmdBrowse(ts *testscript.TestScript, _ bool, args []string) {
 				}
 				if w.daemon == nil {
 					w.hold(ts, time.Second)
+				}
+			}
+			if decision == "removed" {
+				if out, err := w.command(ctx, ts, []string{"tenants", "remove", args[2], "--yes"}).CombinedOutput(); err != nil {
+					ts.Fatalf("tenants remove beside a consent: %v\n%s", err, out)
 				}
 			}
 			page, err := consentInBrowser(ctx, address, decision)
