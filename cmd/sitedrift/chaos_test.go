@@ -203,6 +203,8 @@ func (f fault) excludes(other fault) bool {
 	switch {
 	case f.point != "" && other.point != "":
 		return f.node == other.node // a process has one fail point
+	case f.name == faultDisk && other.name == faultDisk:
+		return f.node.disk == other.node.disk // one is full already
 	case f.name == faultDowntime, f.name == faultMass, f.name == faultDropped:
 		return f.name == other.name // once is enough; and without leeway the second answer would wait for a grant that lives
 	}
