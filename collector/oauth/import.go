@@ -49,7 +49,7 @@ func (c *Consent) ImportRefreshToken(ctx context.Context, req Request, tokens *T
 	case err != nil && works:
 		// Invariant 5 holds for the grant that is stored: it is not risked for one that
 		// is unproven. This one is gone when the provider's leeway is over.
-		return Result{}, fmt.Errorf("%s of tenant %s: %w; %s; %s", op, req.Tenant, err, c.usedUp(), nothing)
+		return Result{}, fmt.Errorf("%s: %w; %s; %s", op, err, c.usedUp(), nothing)
 	case err != nil:
 		return Result{}, fmt.Errorf("%s of tenant %s: it works and is stored, but: %w", op, req.Tenant, err)
 	}
