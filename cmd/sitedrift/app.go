@@ -262,8 +262,12 @@ func (a *app) openWarehouse(ctx context.Context, unmigrated bool) error {
 	if err != nil {
 		return err
 	}
+	var renew func(error)
+	if a.engine != nil {
+		renew = a.engine.Renew
+	}
 	a.warehouse, err = clickhouse.Open(ctx, clickhouse.Settings{
-		Options: options, Embedded: a.engine != nil, Cluster: a.cfg.Warehouse.Cluster, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
+		Options: options, Embedded: a.engine != nil, Renew: renew, Cluster: a.cfg.Warehouse.Cluster, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,6 @@ const (
 	// Not faults, and counted as well.
 	doneRestart = "restarts in order"
 	doneFailed  = "starts that failed"
-	doneMended  = "engines restarted by hand after a full disk"
 )
 
 // fault is one fault to come: what happens to which machine, and when.

@@ -104,7 +104,6 @@ func (c *chaos) settle() {
 				if c.grantLost(n) {
 					runtime.Goexit()
 				}
-				c.mendEngine(n.daemon(), told)
 				if time.Now().After(deadline) {
 					c.Fatalf("after all faults were over, no run of %s/%s comes to a good end; the last: %s\n%s", tenant, group, told, n.daemon().stacks())
 				}
@@ -112,22 +111,6 @@ func (c *chaos) settle() {
 		}
 	}
 	c.asked.Wait()
-}
-
-// mendEngine does what the operations guide says of a full disk: the engine may have
-// kept a part that it could not write, and gives it up at its next start.
-func (c *chaos) mendEngine(d *daemon, told string) {
-	c.mu.Lock()
-	full := c.tally[faultDisk]
-	c.mu.Unlock()
-	if full == 0 || !strings.Contains(told, "CORRUPTED_DATA") {
-		return
-	}
-	if pid := c.enginePID(d); pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-		c.did(doneMended)
-		time.Sleep(time.Second) // it is started again
-	}
 }
 
 // grantLost reports whether the daemon takes a grant for dead, which none is now.

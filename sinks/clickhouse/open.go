@@ -25,6 +25,9 @@ type Settings struct {
 	// Embedded says that the server is this program's own engine, so that errors
 	// do not send people to a server that they do not have.
 	Embedded bool
+	// Renew, if set, starts a server again that cannot read what it stored. It returns
+	// at once, and may be called often.
+	Renew func(why error)
 	// Cluster, when set, makes Replicated tables ON CLUSTER with that name, and
 	// asks for a quorum on inserts and sequential consistency on reads. It has
 	// one shard: every replica holds all rows.
@@ -54,6 +57,7 @@ type Warehouse struct {
 	trace    func(string)
 	at       string // what and where the server is, for people
 	embedded bool
+	renew    func(error)
 	health   health
 }
 
@@ -78,7 +82,7 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	w := &Warehouse{
 		layout: layout{database: Database, cluster: s.Cluster}, datasets: s.Datasets, versions: map[string]int{},
 		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace,
-		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded,
+		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded, renew: s.Renew,
 	}
 	if w.embedded {
 		w.at = "the embedded engine"

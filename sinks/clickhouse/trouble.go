@@ -73,6 +73,7 @@ var (
 	lost     = remedy{"has lost replicas or its Keeper", "look at system.replicas and at Keeper; runs go on by themselves when most replicas are back"}
 	crowded  = remedy{"has too much to do", "look at system.processes and system.merges, or lower limits.concurrency"}
 	hungry   = remedy{"is out of memory", "raise max_memory_usage of the user or max_server_memory_usage, or lower limits.concurrency"}
+	damaged  = remedy{"cannot read what it stored", "look at the disk, and with CHECK TABLE for the parts: a server detaches broken ones when it starts"}
 	refused  = remedy{"does not let this user in", "check name and password in warehouse.dsn, and the host rules of the user"}
 )
 
@@ -80,6 +81,7 @@ var (
 var embeddedDo = map[string]string{
 	silent.what:   "it is started again by itself; if that repeats itself, the log says why it ends",
 	stopping.what: "it is started again by itself",
+	damaged.what:  "it is started again by itself and gives up what it cannot read; the next run finds what is missing, and reads it anew",
 	hungry.what:   "raise warehouse.max_memory, or lower limits.concurrency",
 }
 
@@ -96,6 +98,7 @@ var remedies = map[int32]remedy{
 	241:                   hungry,
 	242:                   {"has a table that is read-only", "look at is_readonly and zookeeper_exception in system.replicas: most often its Keeper is away"},
 	243:                   full,
+	246:                   damaged,
 	252:                   crowded, // too many parts
 	285:                   lost,
 	codeUnsatisfiedQuorum: lost,
@@ -123,6 +126,9 @@ func (w *Warehouse) trouble(ctx context.Context, err error) error {
 	}
 	t := &Trouble{At: w.at, What: r.what, Do: r.do, Err: err}
 	w.health.ail(t)
+	if r.what == damaged.what && w.renew != nil {
+		w.renew(err)
+	}
 	return t
 }
 

@@ -35,6 +35,7 @@ type Engine struct {
 
 	mu    sync.Mutex
 	child *child        // the present one; nil between two
+	since time.Time     // when it began to serve
 	ready chan struct{} // closed while a child serves
 	last  error         // why the last child ended
 	once  sync.Once
@@ -168,6 +169,22 @@ func (e *Engine) PID() int {
 		return 0
 	}
 	return e.child.pid()
+}
+
+// renewAfter is how long a child has to serve before it is renewed again: what a new
+// start does not mend needs a person, and not a start after the other.
+const renewAfter = 30 * time.Second
+
+// Renew ends the present child, which the supervisor then replaces: a start gives up parts that cannot be read,
+// such as a full disk leaves. It does nothing while there is no child, or a young one, and returns at once.
+func (e *Engine) Renew(why error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.child == nil || time.Since(e.since) < renewAfter && e.Restarts() > 0 {
+		return
+	}
+	e.settings.Log.Warn("embedded engine is to be started again: it cannot read what it stored", zap.Error(why))
+	e.child.kill()
 }
 
 // Close stops the engine: SIGTERM, so that statements have 3 s to finish; SIGKILL after the stop timeout or when

@@ -29,5 +29,8 @@ func (*Engine) Restarts() int { return 0 }
 // PID is 0 here.
 func (*Engine) PID() int { return 0 }
 
+// Renew does nothing here.
+func (*Engine) Renew(error) {}
+
 // Close does nothing here.
 func (*Engine) Close(context.Context) error { return nil }

@@ -1,0 +1,72 @@
+//go:build linux && !noengine
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sitedrift/sitedrift/schemas"
+)
+
+// TestDamagedPart: the engine cannot read a part that it has stored, as after a full
+// disk. It is started again by itself and gives the part up; what was in it is
+// missing then, which runs notice, and they read it anew. Nothing is told as removed.
+func TestDamagedPart(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	rows, err := w.rows(t.Context(), "SELECT path FROM system.parts WHERE table = 'users_versions' AND active")
+	if err != nil || len(rows) == 0 {
+		t.Fatalf("%v, %v", rows, err)
+	}
+	known, err := w.rows(t.Context(), "SELECT toString(rows_known) FROM tiles WHERE tenant_id = 'acme' AND dataset = 'users'") // of the head: the part is not read yet
+	if err != nil || known[0][0].Text() == "0" {
+		t.Fatalf("%v, %v", known, err)
+	}
+	for _, r := range rows {
+		marks, err := filepath.Glob(filepath.Join(r[0].Text(), "*.*mrk*"))
+		if err != nil || len(marks) == 0 {
+			t.Fatalf("no marks in %s: %v", r[0].Text(), err)
+		}
+		for _, file := range marks {
+			if err := os.Truncate(file, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := w.site.RenameUser(w.site.Truth().Users[0].AccountID, "Somebody else"); err != nil { // so that the rows are compared
+		t.Fatal(err)
+	}
+	outcome := func() string {
+		t.Helper()
+		w.clock.set(w.clock.now().Add(time.Hour))
+		runs, err := opSync(t.Context(), w.app, syncParams{Tenant: "acme", Datasets: datasetsOf(schemas.GroupInventory)}, func(any) {})
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("%+v, %v", runs, err)
+		}
+		return string(runs[0].Run.Outcome) + " " + runs[0].Error
+	}
+	if got := outcome(); !strings.Contains(got, "cannot read what it stored") {
+		t.Fatalf("the part is not damaged: %s", got)
+	}
+	for deadline := time.Now().Add(patience); w.app.engine.Restarts() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the engine is not started again")
+		}
+	}
+	var seen []string
+	for range 5 {
+		got := outcome()
+		seen = append(seen, got)
+		if strings.HasPrefix(got, string(schemas.OutcomeNoChange)) {
+			break
+		}
+	}
+	t.Logf("the runs after that: %q", seen)
+	w.want("SELECT argMax(outcome, started_at) FROM runs WHERE tenant_id = 'acme' AND dataset_group = 'inventory'", "no_change")
+	w.want("SELECT dataset, change, entity_name, before, after FROM changes WHERE tenant_id = 'acme' AND dataset = 'users' AND change IN ('added', 'removed', 'vanished')")
+	w.want("SELECT toString(count()) FROM users WHERE tenant_id = 'acme'", known[0][0].Text())
+}
