@@ -155,6 +155,7 @@ func (c *chaos) addNode(dir, more string) *node {
 	n := &node{killWorld: &killWorld{bin: c.bin, dir: dir, provider: c.provider, killSite: c.killSite, gaps: true, faults: true, others: 1}}
 	data := filepath.Join(dir, "data")
 	n.disk = newDisk(c, data, diskBytes)
+	n.fills = n.disk != nil
 	n.outer = newWire(c, "tcp", "127.0.0.1:0", strings.TrimPrefix(c.provider.URL(), "http://"))
 	outer := func(address string) string { // the same address by way of the cable
 		u, err := url.Parse(address)

@@ -47,7 +47,7 @@ func TestDamagedPart(t *testing.T) {
 		if err != nil || len(runs) != 1 {
 			t.Fatalf("%+v, %v", runs, err)
 		}
-		return string(runs[0].Run.Outcome) + " " + runs[0].Error
+		return runs[0].Run.Outcome + " " + runs[0].Error
 	}
 	if got := outcome(); !strings.Contains(got, "cannot read what it stored") {
 		t.Fatalf("the part is not damaged: %s", got)

@@ -206,8 +206,19 @@ func datasetsOf(group string) (names []string) {
 	return names
 }
 
-// rows asks the daemon SQL and returns the rows as texts.
+// rows asks the daemon SQL and returns the rows as texts. After a full disk the engine
+// may have to be started again first, which the daemon does by itself.
 func (d *daemon) rows(ctx context.Context, sql string) (rows [][]string, err error) {
+	for deadline := time.Now().Add(patience); ; {
+		rows, err = d.rowsNow(ctx, sql)
+		if err == nil || !d.world.fills || !strings.Contains(err.Error(), "CORRUPTED_DATA") || time.Now().After(deadline) {
+			return rows, err
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func (d *daemon) rowsNow(ctx context.Context, sql string) (rows [][]string, err error) {
 	_, err = d.ask(ctx, "query", queryParams{SQL: sql}, func(raw json.RawMessage) error {
 		var ev queryEvent
 		if err := json.Unmarshal(raw, &ev); err != nil {

@@ -33,6 +33,7 @@ type killWorld struct {
 	others  int      // further tenants
 	fleet   bool     // others take over when it is silent for long
 	freezes bool     // the fail point freezes
+	fills   bool     // its disk is full now and then
 	cutOff  sync.Map // groups in whose run the last daemon was killed, as far as seen
 }
 

@@ -105,6 +105,9 @@ func (r *Result) open(ctx context.Context, w *Warehouse, sql string) error {
 	}
 	body, err := w.people.QueryFormat(ch.Context(ctx, ch.WithSettings(settings)), "JSONCompactEachRowWithNamesAndTypes", sql)
 	if err != nil {
+		if why, found := remedyFor(err); found && why.what == damaged.what { // other troubles may be the statement's own
+			_ = w.trouble(ctx, err)
+		}
 		r.cancel()
 		return queryError(err)
 	}
