@@ -7,7 +7,7 @@ SHELL := /bin/bash
 GO        ?= go
 ARGS      ?=
 # Packages tested at once. Some start a ClickHouse engine or a PostgreSQL cluster of their own.
-P         ?= 2
+P         ?= 3
 TESTFLAGS ?=
 # Random cases per property. More: make test RAPID_CHECKS=200
 export RAPID_CHECKS ?= 10
