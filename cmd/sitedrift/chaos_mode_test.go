@@ -86,7 +86,7 @@ func (c *chaos) replicas() {
 		toWarehouse := newWire(c, "tcp", "127.0.0.1:0", engine.HTTPAddr())
 		n := c.addReplica(dir, dsn, fmt.Sprintf("warehouse: {mode: clickhouse, dsn: \"file:%s/warehouse-dsn\"}\n", dir))
 		n.write(c, "warehouse-dsn", fmt.Sprintf("http://default:%s@%s/", engine.Token(), toWarehouse.address()))
-		n.toWarehouse, n.disk = toWarehouse, shared
+		n.toWarehouse, n.disk, n.fills, n.mend = toWarehouse, shared, true, engine.Renew
 	}
 	c.connect(c.killSite, c.other)
 }

@@ -104,6 +104,9 @@ func (c *chaos) settle() {
 				if c.grantLost(n) {
 					runtime.Goexit()
 				}
+				if n.mend != nil && strings.Contains(told, "CORRUPTED_DATA") {
+					n.mend(errors.New(told))
+				}
 				if time.Now().After(deadline) {
 					c.Fatalf("after all faults were over, no run of %s/%s comes to a good end; the last: %s\n%s", tenant, group, told, n.daemon().stacks())
 				}

@@ -207,12 +207,16 @@ func datasetsOf(group string) (names []string) {
 }
 
 // rows asks the daemon SQL and returns the rows as texts. After a full disk the engine
-// may have to be started again first, which the daemon does by itself.
+// may have to be started again first: the daemon does that to its own, and the
+// operator of a server to that.
 func (d *daemon) rows(ctx context.Context, sql string) (rows [][]string, err error) {
 	for deadline := time.Now().Add(patience); ; {
 		rows, err = d.rowsNow(ctx, sql)
 		if err == nil || !d.world.fills || !strings.Contains(err.Error(), "CORRUPTED_DATA") || time.Now().After(deadline) {
 			return rows, err
+		}
+		if d.world.mend != nil {
+			d.world.mend(err)
 		}
 		time.Sleep(time.Second)
 	}

@@ -28,13 +28,14 @@ type killWorld struct {
 	bin, dir string // the program, and where everything of it lies
 	provider *sim.Server
 	*killSite
-	gaps    bool     // attempt numbers may be left out: each take-over and each repeated insert does that
-	faults  bool     // runs may fail, and be held
-	others  int      // further tenants
-	fleet   bool     // others take over when it is silent for long
-	freezes bool     // the fail point freezes
-	fills   bool     // its disk is full now and then
-	cutOff  sync.Map // groups in whose run the last daemon was killed, as far as seen
+	gaps    bool        // attempt numbers may be left out: each take-over and each repeated insert does that
+	faults  bool        // runs may fail, and be held
+	others  int         // further tenants
+	fleet   bool        // others take over when it is silent for long
+	freezes bool        // the fail point freezes
+	fills   bool        // its disk is full now and then
+	mend    func(error) // what the operator of a server does that cannot read what it stored; nil: there is none
+	cutOff  sync.Map    // groups in whose run the last daemon was killed, as far as seen
 }
 
 // killSite is a tenant and what its history has made so far.
