@@ -143,6 +143,32 @@ func TestProcessesNeverRefreshAtOnce(t *testing.T) {
 	w.alive()
 }
 
+// failing answers a call of the token endpoint as a fault has it: ok, or none, is
+// the provider's own answer.
+func failing(fault string, forward func() (*http.Response, error)) (*http.Response, error) {
+	switch fault {
+	case "drop after", "late", "page", "cut": // what the provider answered is lost
+		if resp, err := forward(); err == nil {
+			_ = resp.Body.Close()
+		}
+	}
+	switch fault {
+	case "drop before", "drop after":
+		return nil, errors.New("connection reset")
+	case "late", "late before":
+		return nil, timeoutError{}
+	case "500":
+		return answer(500, `{"error":"invalid_grant"}`), nil
+	case "429":
+		return answer(429, `{}`), nil
+	case "page":
+		return answer(200, `<html>`), nil
+	case "cut":
+		return answer(200, `{"access_token":"eyJ`), nil
+	}
+	return forward()
+}
+
 // TestNoGrantIsLost runs random schedules of crashes, lost and late answers,
 // refusals, database failures, restores of processes and moves of the clock over
 // two processes. As long as an intent gets one undisturbed try inside the
@@ -166,9 +192,7 @@ func TestNoGrantIsLost(t *testing.T) {
 		calm := func() {
 			crashAt = ""
 			w.wire.set(nil)
-			w.store.mu.Lock()
-			w.store.before, w.store.after = 0, 0
-			w.store.mu.Unlock()
+			w.store.fail(0, 0)
 		}
 		disturb := func() {
 			faults := rapid.SliceOfN(rapid.SampledFrom([]string{"ok", "drop before", "drop after", "late", "500", "429", "page", "cut"}), 1, 5).Draw(rt, "answers")
@@ -176,38 +200,11 @@ func TestNoGrantIsLost(t *testing.T) {
 			w.wire.set(func(_ *http.Request, forward func() (*http.Response, error)) (*http.Response, error) {
 				fault := faults[min(call, len(faults)-1)]
 				call++
-				lose := func() {
-					if resp, err := forward(); err == nil {
-						_ = resp.Body.Close()
-					}
-				}
-				switch fault {
-				case "drop before":
-					return nil, errors.New("connection reset")
-				case "drop after":
-					lose()
-					return nil, errors.New("connection reset")
-				case "late":
-					lose()
-					return nil, timeoutError{}
-				case "500":
-					return answer(500, `{"error":"invalid_grant"}`), nil
-				case "429":
-					return answer(429, `{}`), nil
-				case "page":
-					lose()
-					return answer(200, `<html>`), nil
-				case "cut":
-					lose()
-					return answer(200, `{"access_token":"eyJ`), nil
-				}
-				return forward()
+				return failing(fault, forward)
 			})
 			crashAt = rapid.SampledFrom(append([]string{"", "", ""}, points...)).Draw(rt, "crash at")
 			before, after := rapid.IntRange(0, 3).Draw(rt, "saves that fail"), rapid.IntRange(0, 1).Draw(rt, "saves that fail afterwards")
-			w.store.mu.Lock() // not around a draw, which may end the case
-			w.store.before, w.store.after = before, after
-			w.store.mu.Unlock()
+			w.store.fail(before, after)
 		}
 		act := func(p *oauth.Tokens) {
 			switch rapid.IntRange(0, 2).Draw(rt, "act") {

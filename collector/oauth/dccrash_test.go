@@ -87,47 +87,16 @@ func TestDataCenterGrantIsLostOnlyWithItsAnswer(t *testing.T) {
 					return forward()
 				}
 				first = false
-				lose := func() {
-					if resp, err := forward(); err == nil {
-						_ = resp.Body.Close()
-					}
-				}
-				switch fault {
-				case "drop before":
-					return nil, errors.New("connection reset")
-				case "drop after":
-					lose()
-					return nil, errors.New("connection reset")
-				case "late":
-					lose()
-					return nil, timeoutError{}
-				case "late before":
-					return nil, timeoutError{}
-				case "500":
-					return answer(500, `{"error":"invalid_grant"}`), nil
-				case "429":
-					return answer(429, `{}`), nil
-				case "page":
-					lose()
-					return answer(200, `<html>`), nil
-				case "cut":
-					lose()
-					return answer(200, `{"access_token":"dcA`), nil
-				}
-				return forward()
+				return failing(fault, forward)
 			})
 			crashAt = rapid.SampledFrom(append([]string{"", "", "", ""}, points...)).Draw(rt, "crash at")
 			before, after := rapid.IntRange(0, 2).Draw(rt, "saves that fail"), rapid.IntRange(0, 1).Draw(rt, "saves that fail afterwards")
-			w.store.mu.Lock() // not around a draw, which may end the case
-			w.store.before, w.store.after = before, after
-			w.store.mu.Unlock()
+			w.store.fail(before, after)
 		}
 		calm := func() {
 			crashAt = ""
 			w.wire.set(nil)
-			w.store.mu.Lock()
-			w.store.before, w.store.after = 0, 0
-			w.store.mu.Unlock()
+			w.store.fail(0, 0)
 		}
 		act := func(p *oauth.Tokens) {
 			switch rapid.IntRange(0, 3).Draw(rt, "act") {

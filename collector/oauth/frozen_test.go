@@ -87,9 +87,7 @@ func TestInterleavedRefreshes(t *testing.T) {
 		generation, handed := w.row().Generation, map[int64]vault.Secret{}
 		calm := func() {
 			w.wire.set(nil)
-			w.store.mu.Lock()
-			w.store.before, w.store.after = 0, 0
-			w.store.mu.Unlock()
+			w.store.fail(0, 0)
 		}
 		disturb := func() {
 			faults := rapid.SliceOfN(rapid.SampledFrom([]string{"ok", "ok", "drop before", "drop after", "late", "500"}), 1, 2).Draw(rt, "answers")
@@ -98,25 +96,10 @@ func TestInterleavedRefreshes(t *testing.T) {
 				if len(faults) > 0 {
 					fault, faults = faults[0], faults[1:]
 				}
-				if fault == "drop after" || fault == "late" {
-					if resp, err := forward(); err == nil {
-						_ = resp.Body.Close()
-					}
-				}
-				switch fault {
-				case "drop before", "drop after":
-					return nil, errors.New("connection reset")
-				case "late":
-					return nil, timeoutError{}
-				case "500":
-					return answer(500, `{"error":"invalid_grant"}`), nil
-				}
-				return forward()
+				return failing(fault, forward)
 			})
 			before, after := rapid.IntRange(0, 1).Draw(rt, "saves that fail"), rapid.IntRange(0, 1).Draw(rt, "saves that fail afterwards")
-			w.store.mu.Lock() // not around a draw, which may end the case
-			w.store.before, w.store.after = before, after
-			w.store.mu.Unlock()
+			w.store.fail(before, after)
 		}
 		calls := map[string]func(*stepped) func() error{
 			"token": func(p *stepped) func() error {

@@ -130,6 +130,13 @@ type flaky struct {
 
 var errDatabase = errors.New("database is gone")
 
+// fail lets the next saves fail without an effect, and those after them with one.
+func (f *flaky) fail(before, after int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before, f.after = before, after
+}
+
 func (f *flaky) SaveRotation(ctx context.Context, c collector.Credential, was int64, owner string, fenced bool) (bool, error) {
 	f.mu.Lock()
 	before, after, gate := f.before > 0, f.after > 0, f.gate
