@@ -34,7 +34,7 @@ func TestDeadCredentialsAreCoverage(t *testing.T) {
 	w.clock.advance(time.Hour)
 	var found collector.Found
 	if _, err := w.runner.Run(t.Context(), collector.Request{
-		Tenant: w.tenant, Group: schemas.GroupPosture, Trigger: collector.TriggerManual, Owner: "test", Found: func(f collector.Found) { found = f },
+		Tenant: w.tenant, Group: schemas.GroupPosture, Trigger: collector.TriggerManual, Owner: "test", Listener: collector.Listener{Found: func(f collector.Found) { found = f }},
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,13 @@ type Request struct {
 	Datasets []string // empty: all of the group
 	Trigger  Trigger
 	Owner    string
+	Listener
+}
+
+// Listener is told of a run while it goes on; any of it may be nil.
+type Listener struct {
 	Progress func(Progress)
-	Found    func(Found) // told once, at the end of a run without an error; may be nil
+	Found    func(Found) // once, at the end of a run without an error
 }
 
 // run is one run under way.

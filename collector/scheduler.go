@@ -75,7 +75,7 @@ func (s *Scheduler) Serve(ctx context.Context, poll time.Duration) error {
 			free <- struct{}{}
 			jobs.Go(func() {
 				defer func() { <-free }()
-				_, _ = s.work(running, job, Request{}) // logged, and its failure is in the table
+				_, _ = s.work(running, job, Listener{}) // logged, and its failure is in the table
 			})
 		}
 		if len(claimed) == 0 {
@@ -131,21 +131,20 @@ func (s *Scheduler) RunDue(ctx context.Context) (int, error) {
 		if err != nil || len(claimed) == 0 {
 			return n, err
 		}
-		_, _ = s.work(ctx, claimed[0], Request{}) // logged, and its failure is in the table
+		_, _ = s.work(ctx, claimed[0], Listener{}) // logged, and its failure is in the table
 		if ctx.Err() != nil {
 			return n, context.Cause(ctx)
 		}
 	}
 }
 
-// RunNow runs a job that the caller has taken, and returns its row. Of tell, only
-// whom to tell of progress and of what was found is used; either may be nil.
-func (s *Scheduler) RunNow(ctx context.Context, job Job, tell Request) (schemas.Run, error) {
+// RunNow runs a job that the caller has taken, and returns its row.
+func (s *Scheduler) RunNow(ctx context.Context, job Job, tell Listener) (schemas.Run, error) {
 	return s.work(ctx, job, tell)
 }
 
 // work runs one job under its lease and sets its next start.
-func (s *Scheduler) work(ctx context.Context, job Job, tell Request) (run schemas.Run, err error) {
+func (s *Scheduler) work(ctx context.Context, job Job, tell Listener) (run schemas.Run, err error) {
 	log := s.Log.With(zap.String("tenant", job.Tenant), zap.String("group", job.Group), zap.Int64("fence", job.Fence))
 	next, trigger, err := s.plan(job)
 	if err != nil {
@@ -226,7 +225,7 @@ func (s *Scheduler) plan(job Job) (time.Time, Trigger, error) {
 
 // guarded runs the job while its lease is renewed; a lease that cannot be
 // renewed in time ends the run before somebody else may start one.
-func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, tell Request) (run schemas.Run, err error) {
+func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, tell Listener) (run schemas.Run, err error) {
 	defer recoverAs(&err) // Invariant 7
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer s.Heartbeat.Guard(cancel)()
@@ -238,7 +237,7 @@ func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, tell 
 	if err != nil {
 		return run, fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
 	}
-	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Progress: tell.Progress, Found: tell.Found})
+	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Listener: tell})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrFenced) && !errors.Is(err, ErrFenced) {
 		err = errors.Join(err, cause)
 	}

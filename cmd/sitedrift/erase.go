@@ -91,7 +91,7 @@ func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err e
 		s.Run = func(ctx context.Context, req collector.Request) (schemas.Run, error) {
 			return a.runner.Erase(ctx, req, e.Account)
 		}
-		run, err := s.RunNow(ctx, job, collector.Request{})
+		run, err := s.RunNow(ctx, job, collector.Listener{})
 		if err != nil {
 			return rows, fmt.Errorf("the erasure is not complete, and goes on when the daemon starts, or with the same command: %w", err)
 		}

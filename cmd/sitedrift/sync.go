@@ -156,7 +156,7 @@ func opSync(ctx context.Context, a *app, p syncParams, emit func(any)) ([]syncRu
 			return runs, err
 		}
 		var found collector.Found
-		run, err := a.scheduler.RunNow(ctx, job, collector.Request{Progress: seldom(a.out.now, emit), Found: func(f collector.Found) { found = f }})
+		run, err := a.scheduler.RunNow(ctx, job, collector.Listener{Progress: seldom(a.out.now, emit), Found: func(f collector.Found) { found = f }})
 		s := syncRun{Run: showRun(run), Coverage: each(incomplete(found.Coverage), showCoverage), Epochs: append([]collector.Epoch{}, found.Epochs...)}
 		switch {
 		case err != nil:
