@@ -33,13 +33,13 @@ type Engine struct {
 	closing  context.CancelFunc // tells the supervisor to stop
 	ended    chan struct{}      // closed when the supervisor has stopped
 
-	mu    sync.Mutex
-	child *child        // the present one; nil between two
-	since time.Time     // when it began to serve
-	ready chan struct{} // closed while a child serves
-	last  error         // why the last child ended
-	once  sync.Once
-	err   error // of Close
+	mu      sync.Mutex
+	child   *child        // the present one; nil between two
+	ready   chan struct{} // closed while a child serves
+	last    error         // why the last child ended
+	renewed time.Time     // when Renew ended one
+	once    sync.Once
+	err     error // of Close
 }
 
 // Start finds the library, starts the engine process and returns when it answers. A child that ends later is
@@ -171,18 +171,20 @@ func (e *Engine) PID() int {
 	return e.child.pid()
 }
 
-// renewAfter is how long a child has to serve before it is renewed again: what a new
-// start does not mend needs a person, and not a start after the other.
-const renewAfter = 30 * time.Second
+// renewEvery bounds how often a child is renewed: what a new start does not mend needs a person, and not a start
+// after the other.
+const renewEvery = 30 * time.Second
 
 // Renew ends the present child, which the supervisor then replaces: a start gives up parts that cannot be read,
-// such as a full disk leaves. It does nothing while there is no child, or a young one, and returns at once.
+// such as a full disk leaves. It does nothing while there is no child, or half a minute after the last time, and
+// returns at once.
 func (e *Engine) Renew(why error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.child == nil || time.Since(e.since) < renewAfter && e.Restarts() > 0 {
+	if e.child == nil || time.Since(e.renewed) < renewEvery {
 		return
 	}
+	e.renewed = time.Now()
 	e.settings.Log.Warn("embedded engine is to be started again: it cannot read what it stored", zap.Error(why))
 	e.child.kill()
 }

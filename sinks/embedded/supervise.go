@@ -67,7 +67,7 @@ func (e *Engine) serving(run context.Context, c *child) bool {
 	if run.Err() != nil {
 		return false
 	}
-	e.child, e.since, e.last = c, time.Now(), nil
+	e.child, e.last = c, nil
 	close(e.ready)
 	return true
 }

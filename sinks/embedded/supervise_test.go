@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/sitedrift/sitedrift/sinks/embedded"
 	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
@@ -84,6 +86,37 @@ func TestKilledChildIsReplaced(t *testing.T) {
 	}
 	if len(acked) > 0 {
 		t.Errorf("%d acknowledged rows are lost: %v", len(acked), acked)
+	}
+}
+
+// TestMemoryIsBounded: a statement that would take more than the whole engine may
+// have fails, whatever its own settings allow, and the engine lives on.
+func TestMemoryIsBounded(t *testing.T) {
+	s := enginetest.Settings(t, t.TempDir())
+	s.MaxMemoryBytes = 600 << 20
+	e := enginetest.StartWith(t, s)
+	conn, pid := enginetest.Open(t, e), e.PID()
+	err := conn.Exec(t.Context(), "SELECT length(groupArray(number)) FROM numbers(400000000) SETTINGS max_memory_usage = 0, memory_usage_overcommit_max_wait_microseconds = 0")
+	if ex := (*clickhouse.Exception)(nil); !errors.As(err, &ex) || ex.Code != 241 {
+		t.Fatalf("error %v, want a *clickhouse.Exception with code 241", err)
+	}
+	if err := conn.Exec(t.Context(), "SELECT 1"); err != nil || e.PID() != pid {
+		t.Errorf("afterwards: %v, process %d was %d", err, e.PID(), pid)
+	}
+}
+
+// TestRenewal: an engine that cannot read what it stored is started again, and not
+// once for each of those who find that out.
+func TestRenewal(t *testing.T) {
+	e := enginetest.Start(t)
+	conn, pid := enginetest.Open(t, e), e.PID()
+	for range 3 {
+		e.Renew(errors.New("a part cannot be read"))
+	}
+	waitFor(t, "another child serves", func() bool { p := e.PID(); return p != 0 && p != pid })
+	e.Renew(errors.New("a part cannot be read"))
+	if err := conn.Exec(t.Context(), "SELECT 1"); err != nil || e.Restarts() != 1 {
+		t.Errorf("%v, %d restarts, want 1", err, e.Restarts())
 	}
 }
 
