@@ -320,6 +320,40 @@ func TestRoleModeIsOneEvent(t *testing.T) {
 	w.want("SELECT count() FROM changes WHERE tenant_id = 'acme' AND dataset = 'space_permissions' AND change != 'baseline'", "0")
 }
 
+// TestBlockedSpaceIsNotGone: a data security policy begins to keep a space's content
+// from the app, and lets go of it again. The space is marked, by the one event there is;
+// nothing of it is told as removed or out of view (Invariant 12).
+func TestBlockedSpaceIsNotGone(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	policies := map[string]bool{}
+	rows, err := w.rows(t.Context(), "SELECT space_id FROM data_policies WHERE tenant_id = 'acme'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		policies[r[0].Text()] = true
+	}
+	truth := w.site.Truth()
+	i := slices.IndexFunc(truth.Spaces, func(s sim.Space) bool { return !policies[s.ID] && len(truth.Permissions[s.ID]) > 0 })
+	if i < 0 || len(policies) == 0 {
+		t.Fatalf("%d spaces, of which %v are blocked: nothing can be shown", len(truth.Spaces), policies)
+	}
+	space := truth.Spaces[i].ID
+	const told = "SELECT dataset, change, entity_key FROM changes WHERE tenant_id = 'acme' AND dataset NOT IN ('audit_events', 'user_activity') AND change != 'baseline' ORDER BY observed_at"
+	for _, step := range []struct {
+		blocked bool
+		want    []string
+	}{{true, []string{"data_policies added " + space}}, {false, []string{"data_policies added " + space, "data_policies removed " + space}}} {
+		if err := w.site.BlockSpace(space, step.blocked); err != nil {
+			t.Fatal(err)
+		}
+		w.sync(time.Hour)
+		w.want(told, step.want...)
+		w.want("SELECT count() FROM coverage WHERE tenant_id = 'acme' AND partition_id = '"+space+"' AND state != 'complete'", "0")
+	}
+}
+
 // TestErasureIsCounted: removing a tenant erases its credentials at once and, on
 // request, every row of it; what stays is a tombstone.
 func TestErasureIsCounted(t *testing.T) {
