@@ -33,7 +33,7 @@ GROUP BY tenant_id, state, evidence, unlock ORDER BY tenant_id, what`
 	// a dataset, that comes first.
 	sqlUnlock = `WITH closed AS (
     SELECT tenant_id, dataset, extract(evidence, 'the tenant has (.+), by which') AS present,
-        splitByString(' or ', replaceOne(extract(unlock, '^add a credential of the kind ([^(]+) \\('), ', which is unscoped', '')) AS kinds
+        splitByString(' or ', replaceRegexpOne(extract(unlock, '^add a credential of the kind ([^(]+) \\('), ', which is unscoped.*', '')) AS kinds
     FROM sitedrift.coverage WHERE state = 'not_exposed' AND unlock LIKE 'add a credential of the kind %'
     AND (tenant_id, dataset) NOT IN (SELECT tenant_id, dataset FROM sitedrift.coverage WHERE partition_id = '' AND state NOT IN ('complete', 'partial', 'not_exposed')))
 SELECT a.tenant_id AS tenant_id, a.present AS present, a.datasets AS datasets, b.kinds AS kinds

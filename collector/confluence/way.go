@@ -197,7 +197,10 @@ func (s *Source) addCredential(kinds []string) string {
 	})
 	connect := s.connect(kinds[0])
 	for i, kind := range kinds {
-		if !schemas.Scoped(kind) {
+		switch {
+		case kind == schemas.CredentialAPIToken: // Atlassian, "Data security policy developer guide"
+			kinds[i] += ", which is unscoped, and which Atlassian advises vendors that host apps against asking for,"
+		case !schemas.Scoped(kind):
 			kinds[i] += ", which is unscoped,"
 		}
 	}
