@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -38,6 +39,10 @@ const (
 	// fleetVariable gives a process of the fleet its database.
 	fleetVariable = "STATE_TEST_FLEET"
 	fleetGroup    = "posture"
+	// Most runs are short. Those of the tenants whose id ends so, one in ten, are long,
+	// so that each kill finds some under way.
+	fleetRunTakes, fleetLongRunTakes = 30 * time.Millisecond, time.Second
+	fleetLongRun                     = "7"
 )
 
 // fleetTables note what is fired, inside the transaction that fires it, and what
@@ -52,7 +57,8 @@ END $$;
 CREATE TRIGGER fire AFTER UPDATE OF next_at ON work FOR EACH ROW EXECUTE FUNCTION fire();`
 
 // BenchmarkReplicas lets replicas, each a process, run schedules while one of them
-// is killed every now and then and replaced by a new one. Every tick must be fired
+// is killed every now and then and replaced by a new one, and another one is
+// restarted in order in between. Every tick must be fired
 // exactly once, or be stood for by the catch-up run after a death, and no tenant
 // may be run twice at a time.
 func BenchmarkReplicas(b *testing.B) {
@@ -81,7 +87,9 @@ func BenchmarkReplicas(b *testing.B) {
 			time.Sleep(max(left, 0))
 			break
 		}
-		time.Sleep(*fleetKillEvery)
+		time.Sleep(*fleetKillEvery / 2)
+		f.restart(0) // the one that is longest on
+		time.Sleep(*fleetKillEvery / 2)
 		takeovers = append(takeovers, f.kill(n%*fleetReplicas)...)
 	}
 	f.stop()
@@ -185,6 +193,18 @@ func (f *fleet) kill(n int) (takeovers []float64) {
 	return takeovers
 }
 
+// restart replaces a replica in order.
+func (f *fleet) restart(n int) {
+	f.b.Helper()
+	p := f.procs[n]
+	f.procs = slices.Delete(f.procs, n, n+1)
+	_ = p.Process.Signal(syscall.SIGTERM) // Wait tells if it is gone
+	if err := p.Wait(); err != nil {
+		f.b.Errorf("a replica that was to stop in order: %v", err)
+	}
+	f.start()
+}
+
 // stop ends the replicas in order.
 func (f *fleet) stop() {
 	for _, p := range f.procs {
@@ -271,12 +291,16 @@ func serveFleet(dsn string) error {
 }
 
 func fleetRun(ctx context.Context, db *sql.DB, tenant string) error {
+	takes := fleetRunTakes
+	if strings.HasSuffix(tenant, fleetLongRun) {
+		takes = fleetLongRunTakes
+	}
 	if _, err := db.ExecContext(ctx, `INSERT INTO began VALUES ($1, (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT)`, tenant); err != nil {
 		return err
 	}
 	var alone bool
 	if err := db.QueryRowContext(ctx, `WITH l AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS ok)
-SELECT ok FROM l, LATERAL (SELECT pg_sleep(CASE WHEN ok THEN 0.03 ELSE 0 END)) s`, tenant).Scan(&alone); err != nil || alone {
+SELECT ok FROM l, LATERAL (SELECT pg_sleep(CASE WHEN ok THEN $2 ELSE 0 END)) s`, tenant, takes.Seconds()).Scan(&alone); err != nil || alone {
 		return err
 	}
 	_, err := db.ExecContext(ctx, `INSERT INTO overlapped VALUES ($1)`, tenant)
