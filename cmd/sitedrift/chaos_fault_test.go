@@ -32,6 +32,7 @@ const (
 	faultPostgres     = "PostgreSQL restarts"
 	faultState        = "cuts from PostgreSQL"
 	faultWarehouse    = "cuts from the warehouse"
+	faultRollOut      = "rolling restarts" // the first one is an upgrade
 
 	// Not faults, and counted as well.
 	doneRestart = "restarts in order"
@@ -57,6 +58,10 @@ func (f fault) deadly() bool {
 // strike lets the fault happen and takes it back.
 func (c *chaos) strike(f fault) {
 	time.Sleep(f.after)
+	if f.name == faultRollOut {
+		c.rollOut(f)
+		return
+	}
 	n := f.node
 	d := n.daemon()
 	if !n.alive() { // another fault was first
@@ -101,6 +106,20 @@ func (c *chaos) strikeAtPoint(f fault) {
 	}
 	time.Sleep(f.hold)
 	_ = d.cmd.Process.Signal(syscall.SIGCONT)
+}
+
+// rollOut replaces the daemons one by one: the first time by those of the next
+// release, beside which the old ones work on.
+func (c *chaos) rollOut(f fault) {
+	for _, n := range c.nodes {
+		if n.replace(c, c.next) {
+			time.Sleep(f.hold / 2)
+		}
+	}
+	c.mu.Lock()
+	c.renewed = []string{renewedDataset}
+	c.mu.Unlock()
+	c.did(f.name)
 }
 
 // pointPatience is how long a fail point may take to be reached: not every run

@@ -33,7 +33,7 @@ func chaosModes() []chaosMode {
 	return []chaosMode{
 		{"sqlite", "one daemon on SQLite", (*chaos).single, around},
 		{"postgres", "one daemon on PostgreSQL", (*chaos).onPostgres, with(faultPostgres, faultPostgres, faultState)},
-		{"replicas", "three replicas on PostgreSQL and one warehouse", (*chaos).replicas, with(faultKill, faultFreeze, faultPostgres, faultPostgres, faultState, faultState, faultWarehouse, faultWarehouse)},
+		{"replicas", "three replicas on PostgreSQL and one warehouse", (*chaos).replicas, with(faultKill, faultFreeze, faultPostgres, faultPostgres, faultState, faultState, faultWarehouse, faultWarehouse, faultRollOut, faultRollOut)},
 		{"leeway", "one daemon on SQLite, and a provider that takes a token once", (*chaos).strict, []string{
 			faultDropped, faultDropped, faultDropped, faultDropped, faultEngineKill, faultEngineFreeze, faultDisk, faultToken, faultSite, faultFreeze, faultMass,
 		}},
@@ -68,6 +68,7 @@ func (c *chaos) onPostgres() {
 // warehouse.
 func (c *chaos) replicas() {
 	c.newSite(0)
+	c.next = nextRelease(c)
 	c.cluster = statetest.StartCluster(c)
 	dsn := c.cluster.Database(c)
 	store := filepath.Join(c.dir, "warehouse")

@@ -18,7 +18,7 @@ func (c *chaos) report(took time.Duration) string {
 	fmt.Fprintf(&b, "chaos of %s, seed %d: %d steps of history in %s\n", c.mode.title, c.seed, c.step, took.Round(time.Second))
 	var done []string
 	for _, name := range []string{
-		faultKill, faultPoint, faultFreeze, faultFreezePoint, doneRestart, doneFailed, faultEngineKill, faultEngineFreeze, faultNetwork, faultDisk, faultDropped, faultToken, faultSite, faultMass, faultDowntime, faultPostgres, faultState, faultWarehouse,
+		faultKill, faultPoint, faultFreeze, faultFreezePoint, doneRestart, doneFailed, faultEngineKill, faultEngineFreeze, faultNetwork, faultDisk, faultDropped, faultToken, faultSite, faultMass, faultDowntime, faultPostgres, faultState, faultWarehouse, faultRollOut,
 	} {
 		if n := c.tally[name]; n > 0 {
 			done = append(done, fmt.Sprintf("%d %s", n, name))

@@ -166,15 +166,15 @@ func (c *chaos) check() {
 	want := c.everything()
 	c.compare(d, want)
 	versions := d.history(c)
-	if untrue := c.truths.untrue(versions); len(untrue) > 0 {
+	if untrue := c.truths.untrue(versions, c.renewed...); len(untrue) > 0 {
 		c.found(flawFalse, len(untrue), strings.Join(untrue, "\n"))
 	}
 	c.about(flawFalse)
-	checkHistory(c, versions, want)
+	checkHistory(c, versions, want, c.renewed...)
 	c.about(flawRun)
-	d.checkRuns(c, versions)
+	d.checkRuns(c, versions, c.renewed...)
 	c.about(flawDoubled)
-	checkEvents(c, d.events(c), versions, want)
+	checkEvents(c, d.events(c), versions, want, c.renewed...)
 	c.about(flawToken)
 	if !c.onlyOnce {
 		d.checkTenants(c)

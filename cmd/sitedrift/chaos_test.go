@@ -40,9 +40,11 @@ type chaos struct {
 	persons  map[string]sim.Person // who consent, by tenant
 	engine   *embedded.Engine      // of a fleet; nil: each daemon has its own
 	cluster  *statetest.Cluster
-	onlyOnce bool // the provider takes a token once
-	lost     int  // grants, with the answers to their refreshes
-	scripted int  // answers that the provider shall not give
+	next     string   // the program of the next release; empty: there is none
+	renewed  []string // datasets that it renewed
+	onlyOnce bool     // the provider takes a token once
+	lost     int      // grants, with the answers to their refreshes
+	scripted int      // answers that the provider shall not give
 	nodes    []*node
 	truths   chronicle
 	whole    map[string]runShown // by group: a run that no fault disturbed
@@ -205,7 +207,7 @@ func (f fault) excludes(other fault) bool {
 		return f.node == other.node // a process has one fail point
 	case f.name == faultDisk && other.name == faultDisk:
 		return f.node.disk == other.node.disk // one is full already
-	case f.name == faultDowntime, f.name == faultMass, f.name == faultDropped:
+	case f.name == faultDowntime, f.name == faultMass, f.name == faultDropped, f.name == faultRollOut:
 		return f.name == other.name // once is enough; and without leeway the second answer would wait for a grant that lives
 	}
 	return false

@@ -66,6 +66,24 @@ func (n *node) begin(t testing.TB, point string) {
 	n.d = d
 }
 
+// replace ends the daemon in order, unless another fault did, and starts a program in
+// its place. It reports whether it could.
+func (n *node) replace(t testing.TB, bin string) bool {
+	n.starting.Lock()
+	n.bin = bin
+	n.starting.Unlock()
+	d := n.daemon()
+	_ = d.cmd.Process.Signal(syscall.SIGTERM) // it may be gone
+	select {
+	case <-d.ended:
+	case <-time.After(patience):
+		t.Errorf("a daemon does not stop:\n%s", d.stacks())
+		return false
+	}
+	n.begin(t, n.point)
+	return true
+}
+
 // disk is a file system of its own, small enough to be filled.
 type disk struct {
 	dir   string

@@ -51,8 +51,9 @@ toString(valid_from) AS f, ifNull(toString(valid_to), '') AS u, toString(run_id)
 
 // checkHistory checks that the versions of each entity follow each other: they
 // do not overlap, an entity is added when it is not there, and changes and ends
-// when it is; what is there in the end is what the view shows.
-func checkHistory(t testing.TB, versions []killVersion, want killRows) {
+// when it is; what is there in the end is what the view shows. Of datasets that a
+// new release renewed, what was there is a baseline once more.
+func checkHistory(t testing.TB, versions []killVersion, want killRows, renewed ...string) {
 	t.Helper()
 	byEntity := map[[4]string][]killVersion{}
 	for _, v := range versions {
@@ -67,7 +68,7 @@ func checkHistory(t testing.TB, versions []killVersion, want killRows) {
 		for i, v := range all {
 			switch v.change {
 			case "baseline", "added":
-				if live {
+				if live && !(v.change == "baseline" && slices.Contains(renewed, v.dataset)) {
 					t.Errorf("%v is %s at %s and was there already", entity, v.change, v.from)
 				}
 				live = true
@@ -132,11 +133,11 @@ AND run_id IN (SELECT run_id FROM sitedrift.runs_log WHERE gate = '' AND outcome
 // checkRuns checks that each attempt is told of once, none is missing, and that
 // each published run is whole: the versions that readers see of it, over all
 // datasets, are as many as it says that it wrote. It returns how many runs were
-// cut off.
-func (d *daemon) checkRuns(t testing.TB, versions []killVersion) (abandoned int) {
+// cut off. What a new release wrote anew of renewed datasets was not added.
+func (d *daemon) checkRuns(t testing.TB, versions []killVersion, renewed ...string) (abandoned int) {
 	t.Helper()
 	type tally struct{ written, added, changed, ended int }
-	seen := map[string]*tally{}
+	seen, live := map[string]*tally{}, map[[4]string]bool{}
 	for _, v := range versions {
 		n := seen[v.run]
 		if n == nil {
@@ -146,11 +147,15 @@ func (d *daemon) checkRuns(t testing.TB, versions []killVersion) (abandoned int)
 		n.written++
 		switch v.change {
 		case "baseline", "added":
-			n.added++
+			if !live[v.entity()] || !slices.Contains(renewed, v.dataset) {
+				n.added++
+			}
+			live[v.entity()] = true
 		case "changed":
 			n.changed++
 		default:
 			n.ended++
+			live[v.entity()] = false
 		}
 	}
 	ids, last := map[string]bool{}, map[[2]string]int{}
@@ -206,10 +211,12 @@ ORDER BY tenant_id, dataset, seq, change != 'baseline'`) {
 
 // checkEvents checks that no event is told twice, that a dataset begins with its
 // baseline, and that whoever starts there and follows the events ends at the truth.
-func checkEvents(t testing.TB, events []killEvent, versions []killVersion, want killRows) {
+// Renewed datasets have two, and what changed in between is told by versions alone
+// (Invariant 4).
+func checkEvents(t testing.TB, events []killEvent, versions []killVersion, want killRows, renewed ...string) {
 	t.Helper()
 	state := map[[4]string]map[string]string{}
-	ids, baselines := map[string]bool{}, map[[3]string]bool{}
+	ids, baselines := map[string]bool{}, map[[3]string]int{}
 	byRun := map[string][]killVersion{}
 	for _, v := range versions {
 		byRun[v.run] = append(byRun[v.run], v)
@@ -221,19 +228,21 @@ func checkEvents(t testing.TB, events []killEvent, versions []killVersion, want 
 		ids[e.id] = true
 		entity := [4]string{e.dataset, e.tenant, e.partition, e.key}
 		_, there := state[entity]
-		if kind := schemas.ChangeKind(e.change); kind != schemas.ChangeBaseline && kind != schemas.ChangeCoverage && !baselines[[3]string{e.tenant, e.dataset}] {
+		if kind := schemas.ChangeKind(e.change); kind != schemas.ChangeBaseline && kind != schemas.ChangeCoverage && baselines[[3]string{e.tenant, e.dataset}] == 0 {
 			t.Errorf("told before the baseline: %+v", e)
 		}
 		switch schemas.ChangeKind(e.change) {
 		case schemas.ChangeBaseline:
 			of := [3]string{e.tenant, e.dataset, e.partition}
-			if baselines[of] {
-				t.Errorf("a second baseline: %+v", e)
+			if baselines[of]++; baselines[of] > 1 && !(baselines[of] == 2 && slices.Contains(renewed, e.dataset)) {
+				t.Errorf("another baseline: %+v", e)
 			}
-			baselines[of] = true
 			for _, v := range byRun[e.run] { // a partition has one of its own if it could not be read at first
-				if v.dataset == e.dataset && v.tenant == e.tenant && (e.partition == "" || v.partition == e.partition) {
-					state[v.entity()] = fieldsOf(v.dataset, v.texts)
+				if v.dataset != e.dataset || v.tenant != e.tenant || e.partition != "" && v.partition != e.partition {
+					continue
+				}
+				if state[v.entity()] = fieldsOf(v.dataset, v.texts); v.change == "removed" || v.change == "out_of_view" {
+					delete(state, v.entity())
 				}
 			}
 		case schemas.ChangeCoverage:
@@ -258,6 +267,11 @@ func checkEvents(t testing.TB, events []killEvent, versions []killVersion, want 
 			maps.Copy(state[entity], eventFields(t, e))
 		default:
 			t.Errorf("change %q: %+v", e.change, e)
+		}
+	}
+	for of, n := range baselines {
+		if n == 1 && slices.Contains(renewed, of[1]) {
+			t.Errorf("no baseline of the new version of %q", of)
 		}
 	}
 	got := killRows{}

@@ -25,6 +25,7 @@ type migrated struct {
 	Done    bool              `json:"done"` // nothing is left to do
 	Steps   []stepShown       `json:"steps"`
 	Refused []differenceShown `json:"refused"`
+	Newer   string            `json:"newer,omitempty"`   // the schema is of a newer release
 	Readers []string          `json:"readers,omitempty"` // what the server lacks to keep tenants' readers apart
 }
 
@@ -34,6 +35,9 @@ func opMigrate(ctx context.Context, a *app, p migrateParams, _ func(any)) (migra
 		return migrated{}, err
 	}
 	res := migrated{Done: len(plan.Steps)+len(plan.Refused) == 0, Steps: each(plan.Steps, showStep), Refused: each(plan.Refused, showDifference)}
+	if plan.Newer != nil {
+		res.Newer = plan.Newer.String()
+	}
 	res.Readers = a.readerGaps(ctx)
 	if p.DryRun {
 		return res, nil
@@ -64,6 +68,8 @@ func (c *migrateCmd) Run(e *env) error {
 			fmt.Fprintln(e.out, gap)
 		}
 		switch n := len(res.Steps); {
+		case res.Newer != "" && len(res.Refused) == 0:
+			fmt.Fprintln(e.out, res.Newer)
 		case n+len(res.Refused) == 0:
 			fmt.Fprintln(e.out, "the warehouse is up to date")
 		case res.Done:

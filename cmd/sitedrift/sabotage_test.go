@@ -3,12 +3,8 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -34,8 +30,6 @@ type sabotage struct {
 	caught    []flaw   // what chaos must find; one of them is enough
 	edits     []edit
 }
-
-type edit struct{ out, in string }
 
 var sabotageHead = regexp.MustCompile(`^Invariant (\d+): (.+)\nfile: (\S+)\nfaults: (.+)\ncaught as: (.+)\n$`)
 
@@ -74,63 +68,14 @@ func readSabotages(t testing.TB) (all []sabotage) {
 	return all
 }
 
-// apply returns the source text without the line.
-func (s sabotage) apply(t testing.TB, source string) string {
+// sabotaged are the sources those of the checkout without the lines of sabotages.
+func sabotaged(t testing.TB, all ...sabotage) changedSources {
 	t.Helper()
-	for _, e := range s.edits {
-		if n := strings.Count(source, e.out); n != 1 {
-			t.Fatalf("testdata/sabotage/%s: %s holds this text %d times, and it must be once; write it as it is there now:\n%s", s.name, s.file, n, e.out)
-		}
-		source = strings.Replace(source, e.out, e.in, 1)
+	sources := changedSources{}
+	for _, s := range all {
+		sources.edit(t, "testdata/sabotage/"+s.name, s.file, s.edits...)
 	}
-	return source
-}
-
-// overlay writes the sources that sabotages change, and the file that tells the
-// compiler of them (go help build, -overlay).
-func overlay(t testing.TB, all ...sabotage) string {
-	t.Helper()
-	dir := t.TempDir()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	replace := map[string]string{}
-	for i, s := range all {
-		path := filepath.Join(root, s.file)
-		now := path
-		if earlier, ok := replace[path]; ok {
-			now = earlier
-		}
-		source, err := os.ReadFile(now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", i))
-		if err := os.WriteFile(replace[path], []byte(s.apply(t, string(source))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-// compile runs go build on packages of the checkout with sabotaged sources.
-func compile(ctx context.Context, t testing.TB, overlay string, args ...string) {
-	t.Helper()
-	build := exec.CommandContext(ctx, "go", append([]string{"build", "-tags", "failpoint", "-overlay", overlay}, args...)...)
-	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build with sabotaged sources: %v\n%s", err, out)
-	}
+	return sources
 }
 
 // TestSabotages checks that there is a sabotage for each invariant, and that all of
@@ -149,7 +94,7 @@ func TestSabotages(t *testing.T) {
 		t.Errorf("%d sabotages, and there are 12 invariants", len(all))
 	}
 	slices.Sort(packages)
-	compile(t.Context(), t, overlay(t, all...), slices.Compact(packages)...)
+	sabotaged(t, all...).compile(t, slices.Compact(packages)...)
 }
 
 // A sabotaged build may go unnoticed for a minute; on a slow machine, for some
@@ -169,7 +114,7 @@ func trySabotage(t *testing.T, number int) {
 	s := all[number-1]
 	fmt.Fprintf(t.Output(), "sabotage %d, %s: %s\n", number, s.name, s.promise)
 	bin := filepath.Join(t.TempDir(), "sitedrift")
-	compile(t.Context(), t, overlay(t, s), "-o", bin, "./cmd/sitedrift")
+	sabotaged(t, s).compile(t, "-o", bin, "./cmd/sitedrift")
 	j := newJudge(t)
 	c := newChaos(j, bin, *chaosSeed)
 	c.patience = sabotageLimit / 2

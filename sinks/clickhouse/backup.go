@@ -26,6 +26,9 @@ const (
 // lets backups go to. It returns when all of it is there; between the parts it
 // calls betweenParts, if that is set.
 func (w *Warehouse) Backup(ctx context.Context, dir string, betweenParts func()) error {
+	if err := w.knowsAll(ctx); err != nil {
+		return fmt.Errorf("back the warehouse up: %w", err)
+	}
 	heads, rows := w.backupTables()
 	for _, part := range []struct {
 		name   string

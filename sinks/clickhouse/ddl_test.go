@@ -68,7 +68,7 @@ func TestDDL(t *testing.T) {
 	golden(t, "ddl/views.sql", join(shared...))
 	golden(t, "ddl/kinds.sql", join(versionsTable(everythings.Dataset).create(l), currentView(l, everythings.Dataset).create(l)))
 	golden(t, "ddl/cluster.sql", join(versionsTable(confluence.Groups.Dataset).create(layout{Database, "main"}), headsTable().create(layout{Database, "main"})))
-	if n := len(DDL(all, "")); n != 1+7+len(all)+views+5 {
+	if n := len(DDL(all, "")); n != 1+8+len(all)+views+5 {
 		t.Errorf("DDL has %d statements", n)
 	}
 }

@@ -12,6 +12,9 @@ import (
 // rewritten, which for a large tenant takes a while. Nothing of the tenant may be
 // running. Repeating it after a failure is safe.
 func (w *Warehouse) Erase(ctx context.Context, tenant string) (int64, error) {
+	if err := w.knowsAll(ctx); err != nil {
+		return 0, fmt.Errorf("erase tenant %s: %w", tenant, err)
+	}
 	tables := []string{headsName, changesName, coverageName, runsName, expectedName} // without heads no reader sees the rest
 	for _, d := range w.datasets {
 		tables = append(tables, versionsName(d))

@@ -14,6 +14,8 @@ type found struct {
 	exists   bool
 	tables   map[string]*foundTable // views too
 	recorded map[string]recorded
+	version  uint32 // of the schema; 0: nobody noted one
+	oldest   uint32 // whose releases may use it
 }
 
 type foundTable struct {
@@ -21,6 +23,16 @@ type foundTable struct {
 	sortingKey, partitionKey string
 	comment, create          string
 	columns                  []column
+}
+
+// typeOf is the type of a column, empty if there is none of that name.
+func (t *foundTable) typeOf(column string) string {
+	for _, c := range t.columns {
+		if c.name == column {
+			return c.typ
+		}
+	}
+	return ""
 }
 
 // recorded is how a view was last created: the hash of our statement, and of
@@ -51,6 +63,9 @@ func (w *Warehouse) inspect(ctx context.Context) (*found, error) {
 			}
 		},
 		&name, &c.name, &c.typ, &c.doc)
+	if err == nil && f.tables[schemaVersionsName] != nil {
+		err = w.each(ctx, fmt.Sprintf("SELECT version, oldest FROM %s ORDER BY version DESC LIMIT 1", w.layout.object(schemaVersionsName)), func() {}, &f.version, &f.oldest)
+	}
 	if err != nil || f.tables[objectsName] == nil {
 		return f, err
 	}

@@ -29,6 +29,15 @@ type Difference struct {
 type Plan struct {
 	Steps   []Step
 	Refused []Difference
+	Newer   *Newer // nil: the schema is of no newer release
+}
+
+// Newer says that the schema is of a newer release than this one, which changes
+// nothing of it: its version, and the one that this release knows.
+type Newer struct{ Found, Own uint32 }
+
+func (n Newer) String() string {
+	return fmt.Sprintf("the warehouse's schema has version %d and is of a newer release; this one knows version %d and leaves it as it is", n.Found, n.Own)
 }
 
 // PlanError says why a database cannot be brought to the declared schema by
@@ -68,6 +77,10 @@ func (w *Warehouse) Plan(ctx context.Context) (*Plan, error) {
 			return nil, fmt.Errorf("look at the cluster %s: %w", w.layout.cluster, err)
 		}
 	}
+	if found.version > schemaVersion(w.datasets) {
+		plan.planNewer(w, found)
+		return plan, nil
+	}
 	if !found.exists {
 		plan.step(w.layout.database, "the database is missing", w.layout.createDatabase())
 	}
@@ -76,6 +89,9 @@ func (w *Warehouse) Plan(ctx context.Context) (*Plan, error) {
 	}
 	for _, v := range views(w.layout, w.datasets) {
 		plan.view(v.name, v.create(w.layout), found)
+	}
+	if found.version < schemaVersion(w.datasets) {
+		plan.recordVersion(w)
 	}
 	return plan, nil
 }
@@ -200,7 +216,8 @@ func (p *Plan) view(viewName, statement string, found *found) {
 // installation. It returns the steps it took. When something would have to
 // change that it does not change unattended it does nothing and returns a
 // *PlanError, and when another installation owns the database an
-// *InstallationError. Repeating it is harmless.
+// *InstallationError. The schema of a newer release is left as it is. Repeating it
+// is harmless.
 func (w *Warehouse) Migrate(ctx context.Context) (*Plan, error) {
 	plan, err := w.Plan(ctx)
 	if err != nil {
@@ -212,9 +229,13 @@ func (w *Warehouse) Migrate(ctx context.Context) (*Plan, error) {
 	if err := w.checkInstallation(ctx); err != nil {
 		return nil, err
 	}
+	if plan.Newer != nil {
+		w.log.Warn(plan.Newer.String(), zap.String("do", "upgrade this replica, too"))
+		return plan, w.claim(ctx)
+	}
 	for _, s := range plan.Steps {
 		w.log.Debug("change the schema", zap.String("object", s.Object), zap.String("why", s.Why))
-		if err := w.conn.Exec(ctx, s.Statement); err != nil {
+		if err := w.inTurn(ctx, func() error { return w.conn.Exec(ctx, s.Statement) }); err != nil {
 			return nil, fmt.Errorf("change the schema: %s: %s: %w", s.Object, s.Why, err)
 		}
 	}

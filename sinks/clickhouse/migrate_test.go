@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/sitedrift/sitedrift/schemas"
@@ -112,10 +113,56 @@ func TestMigrateAdds(t *testing.T) {
 	if got := ask(t, w, "SELECT version FROM heads FINAL"); got[0][0] != "2" {
 		t.Errorf("the head says version %s", got[0][0])
 	}
-	// The older declaration no longer fits: it would write rows without the new columns.
+}
+
+// TestOlderRelease: a release uses the schema of a newer one as it is, unless that
+// one says that it must not, and does nothing that would have to reach all of it.
+func TestOlderRelease(t *testing.T) {
+	old := openBare(t, func(s *Settings) { s.Datasets = []*schemas.Dataset{confluence.Groups.Dataset} })
+	migrate(t, old)
+	if p := plan(t, old); p.Newer != nil {
+		t.Errorf("its own schema is newer: %s", p.Newer)
+	}
+	w := connect(t, func(s *Settings) { s.Datasets = []*schemas.Dataset{grown.Dataset, confluence.GroupMembers.Dataset} })
+	migrate(t, w)
+	before := ask(t, w, "SELECT name, create_table_query FROM system.tables WHERE database = 'sitedrift' ORDER BY name")
+	if p := migrate(t, old); p.Newer == nil || len(p.Steps)+len(p.Refused) > 0 {
+		t.Errorf("the older release plans: %+v", p)
+	}
+	if err := old.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	h := head("t", confluence.Groups.Dataset, 1)
+	stage(t, old, delta(h, stream(block(confluence.Groups, "", schemas.OpAdded, confluence.Group{GroupID: "g", Name: "admins"}))))
+	show(t, old, h)
+	if got := ask(t, w, "SELECT name, owner, labels FROM groups"); len(got) != 1 || strings.Join(got[0], "|") != "admins|NULL|[]" {
+		t.Errorf("the row of the older release reads as %v", got)
+	}
+	if diff := cmp.Diff(before, ask(t, w, "SELECT name, create_table_query FROM system.tables WHERE database = 'sitedrift' ORDER BY name")); diff != "" {
+		t.Errorf("the older release changed the schema (-before +after):\n%s", diff)
+	}
+	for what, do := range map[string]func() error{
+		"Erase":       func() error { _, err := old.Erase(t.Context(), "t"); return err },
+		"ErasePerson": func() error { _, err := old.ErasePerson(t.Context(), old.datasets, "t", "g"); return err },
+		"Backup":      func() error { return old.Backup(t.Context(), t.TempDir(), nil) },
+	} {
+		if err := do(); err == nil || !strings.Contains(err.Error(), "run the newer release") {
+			t.Errorf("%s by the older release: %v", what, err)
+		}
+	}
+	if got := ask(t, w, "SELECT count() FROM groups"); got[0][0] != "1" {
+		t.Errorf("%s rows are left", got[0][0])
+	}
+
+	exec(t, w, "ALTER TABLE sitedrift.groups_versions DROP COLUMN type")
+	exec(t, w, "DROP VIEW sitedrift.groups")
 	var refused *PlanError
-	if _, err := old.Migrate(t.Context()); !errors.As(err, &refused) {
-		t.Errorf("the older version migrated: %v", err)
+	if _, err := old.Migrate(t.Context()); !errors.As(err, &refused) || len(refused.Refused) != 2 {
+		t.Errorf("without a column and a view that it needs, the older release: %v", err)
+	}
+	exec(t, w, "INSERT INTO sitedrift.schema_versions VALUES (1000, 999, now64(3))")
+	if _, err := old.Migrate(t.Context()); !errors.As(err, &refused) || len(refused.Refused) != 1 || !strings.Contains(refused.Refused[0].What, "version 999 or newer") {
+		t.Errorf("where it must not, the older release: %v", err)
 	}
 }
 

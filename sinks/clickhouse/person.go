@@ -121,6 +121,9 @@ func (w *Warehouse) PersonRows(ctx context.Context, list []*schemas.Dataset, ten
 // rows that were. No run of these datasets may be under way. Repeating it after
 // a failure is safe.
 func (w *Warehouse) ErasePerson(ctx context.Context, list []*schemas.Dataset, tenant, account string) (int64, error) {
+	if err := w.knowsAll(ctx); err != nil {
+		return 0, fmt.Errorf("erase an account: %w", err)
+	}
 	p := person{tenant, account}
 	before, err := w.PersonRows(ctx, list, tenant, account)
 	if err != nil {

@@ -124,13 +124,14 @@ func recordColumns(d *schemas.Dataset) []column {
 
 // Names of the tables that are not of one dataset.
 const (
-	headsName        = "heads"
-	expectedName     = "expected"
-	installationName = "installation"
-	objectsName      = "schema_objects"
-	changesName      = "changes_log"
-	coverageName     = "coverage_log"
-	runsName         = "runs_log"
+	headsName          = "heads"
+	expectedName       = "expected"
+	installationName   = "installation"
+	objectsName        = "schema_objects"
+	schemaVersionsName = "schema_versions"
+	changesName        = "changes_log"
+	coverageName       = "coverage_log"
+	runsName           = "runs_log"
 )
 
 func headsTable() table {
@@ -184,6 +185,19 @@ func installationTable() table {
 	}
 }
 
+func schemaVersionsTable() table {
+	return table{
+		name: schemaVersionsName, doc: "Versions that the schema has had; the highest is the present one.",
+		engine: "MergeTree",
+		columns: []column{
+			{"version", "UInt32", "Number that grows with each change of the schema."},
+			{"oldest", "UInt32", "Releases that know this version or a newer one may use it."},
+			{"created_at", typeTime, "When the database was brought to it."},
+		},
+		order: []string{"version"},
+	}
+}
+
 func objectsTable() table {
 	return table{
 		name: objectsName, doc: "Views as they were last created, so that a changed definition is noticed.",
@@ -224,7 +238,7 @@ func runsTable() table {
 
 // tables lists the tables of the schema, those that others need first.
 func tables(datasets []*schemas.Dataset) []table {
-	list := []table{installationTable(), objectsTable(), headsTable(), expectedTable(), changesTable(), coverageTable(), runsTable()}
+	list := []table{installationTable(), objectsTable(), schemaVersionsTable(), headsTable(), expectedTable(), changesTable(), coverageTable(), runsTable()}
 	for _, d := range datasets {
 		list = append(list, versionsTable(d))
 	}

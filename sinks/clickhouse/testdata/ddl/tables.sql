@@ -22,6 +22,17 @@ ORDER BY (name)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 0
 COMMENT 'Views as they were last created, so that a changed definition is noticed.';
 
+CREATE TABLE IF NOT EXISTS `sitedrift`.`schema_versions`
+(
+    `version` UInt32 COMMENT 'Number that grows with each change of the schema.',
+    `oldest` UInt32 COMMENT 'Releases that know this version or a newer one may use it.',
+    `created_at` DateTime64(3, 'UTC') COMMENT 'When the database was brought to it.'
+)
+ENGINE = MergeTree
+ORDER BY (version)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 0
+COMMENT 'Versions that the schema has had; the highest is the present one.';
+
 CREATE TABLE IF NOT EXISTS `sitedrift`.`heads`
 (
     `tenant_id` LowCardinality(String) COMMENT 'Customer.',
