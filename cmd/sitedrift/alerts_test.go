@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,9 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
@@ -103,6 +109,9 @@ func TestAlertsNameRealMetrics(t *testing.T) {
 		for _, r := range g.Rules {
 			n++
 			checkExpr(t, r.Alert, metrics, r.Expr, r.Annotations["summary"], r.Annotations["description"])
+			if !strings.Contains(string(deployed(t, "../docs/operations/README.md")), "`"+r.Alert+"`") {
+				t.Errorf("docs/operations does not say what to do about %s", r.Alert)
+			}
 			if r.Annotations["summary"] == "" || r.Annotations["description"] == "" || !slices.Contains([]string{"warning", "critical"}, r.Labels["severity"]) {
 				t.Errorf("%s lacks a summary, a description that says what to do, or a severity", r.Alert)
 			}
@@ -190,4 +199,97 @@ func TestMetricsOfCoverage(t *testing.T) {
 	if got[complete+"spaces"] != 4600 || got[complete+"space_permissions"] != 1000 || got[partly+"space_permissions"] != 4600 || len(got) != 3 {
 		t.Errorf("after a whole and a partial read: %v", got)
 	}
+}
+
+// scraped are the daemon's own samples, as Prometheus gets them.
+func scraped(t *testing.T, h http.Handler) map[string]string {
+	t.Helper()
+	got, samples := httptest.NewRecorder(), map[string]string{}
+	h.ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	for line := range strings.Lines(got.Body.String()) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(name, "sitedrift_") {
+			samples[name+"}"] = value
+		}
+	}
+	return samples
+}
+
+// TestConditionsShowInMetrics: what alerts ask for is there when it is so, gone when
+// it is not, and nothing is said where nothing is known.
+func TestConditionsShowInMetrics(t *testing.T) {
+	a, _, connect := connectedApp(t)
+	connect("Somebody")
+	ctx, h := t.Context(), a.handler()
+	for _, tenant := range []string{"acme", "removed"} {
+		for _, all := range []bool{true, false} {
+			a.metrics.fresh.read(reading{tenant, "spaces", all}, 1000)
+		}
+	}
+	const (
+		stateReady, ok = `sitedrift_ready{part="state"}`, `sitedrift_credential_ok{kind="3lo",tenant="acme"}`
+		held           = `sitedrift_held{dataset="spaces",tenant="acme"}`
+		quarantined    = `sitedrift_quarantined{group="posture",tenant="acme"}`
+		complete       = `sitedrift_dataset_last_complete_timestamp_seconds{dataset="spaces",tenant="acme"}`
+		incomplete     = `sitedrift_dataset_last_incomplete_timestamp_seconds{dataset="spaces",tenant="acme"}`
+		removed        = `sitedrift_dataset_last_complete_timestamp_seconds{dataset="spaces",tenant="removed"}`
+	)
+	shows := func(when string, want map[string]string) {
+		t.Helper()
+		got := scraped(t, h)
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%s: %s is %q, want %q", when, name, got[name], value)
+			}
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows("when all is well", map[string]string{stateReady: "1", `sitedrift_ready{part="heartbeat"}`: "1", ok: "1", held: "", quarantined: "", complete: "1000", incomplete: "1000", removed: ""})
+
+	must(a.store.PutHold(ctx, collector.Hold{Tenant: "acme", Dataset: "spaces", HeldAt: time.Now()}))
+	shows("while removals are held", map[string]string{held: "1"})
+	_, err := a.store.Approve(ctx, "acme")
+	must(err)
+	shows("when they are approved", map[string]string{held: "0"})
+
+	for n := range collector.QuarantineAfter + 1 { // each begins, and all but the last are never heard of again
+		attempt, err := a.store.Begin(ctx, collector.Begin{Tenant: "acme", Group: schemas.GroupPosture, Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: "dies", StartedAt: time.Now()})
+		must(err)
+		if attempt.Quarantined != (n == collector.QuarantineAfter) {
+			t.Fatalf("attempt %d: %+v", n, attempt)
+		}
+		if attempt.Quarantined {
+			must(a.store.End(ctx, attempt, nil))
+		}
+	}
+	shows("in quarantine", map[string]string{quarantined: "1"})
+	_, err = a.store.Release(ctx, "acme")
+	must(err)
+	shows("when it is released", map[string]string{quarantined: ""})
+
+	c, err := a.store.Credential(ctx, "acme", collector.CredentialKind3LO)
+	must(err)
+	_, err = a.store.MarkNeedsReconsent(ctx, "acme", c.Kind, c.Generation, "refused")
+	must(err)
+	shows("when the grant is dead", map[string]string{ok: "0"})
+
+	must(a.store.SetPaused(ctx, "acme", true))
+	shows("while it is paused", map[string]string{complete: "", incomplete: "", ok: "0"})
+	must(a.store.SetPaused(ctx, "acme", false))
+	shows("when it is resumed", map[string]string{complete: "1000", incomplete: "1000"})
+	must(a.store.RemoveSchedule(ctx, "acme", schemas.GroupPosture))
+	shows("without a schedule", map[string]string{complete: "", incomplete: ""})
+
+	// The state database is away: what is old stays so, the rest is not known.
+	closed, err := state.OpenSQLite(ctx, t.TempDir())
+	must(err)
+	must(closed.Close())
+	away := &app{store: closed, log: zap.NewNop(), out: a.out, metrics: newMetrics()}
+	away.metrics.fresh.read(reading{"acme", "spaces", true}, 1000)
+	h = away.handler()
+	shows("without its state", map[string]string{stateReady: "0", ok: "", held: "", quarantined: "", complete: "1000"})
 }

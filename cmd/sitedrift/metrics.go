@@ -28,8 +28,7 @@ type metrics struct {
 	changes   *prometheus.CounterVec
 	calls     *prometheus.CounterVec
 	throttled *prometheus.CounterVec
-	complete  *prometheus.GaugeVec
-	partly    *prometheus.GaugeVec
+	fresh     *freshness
 }
 
 func newMetrics() *metrics {
@@ -47,12 +46,9 @@ func newMetrics() *metrics {
 			[]string{"tenant", "group"}),
 		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sitedrift_api_throttled_total", Help: "Answers with status 429."},
 			[]string{"tenant", "group"}),
-		complete: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sitedrift_dataset_last_complete_timestamp_seconds", Help: "End of the last run that read the dataset completely."},
-			[]string{"tenant", "dataset"}),
-		partly: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sitedrift_dataset_last_incomplete_timestamp_seconds", Help: "End of the last run that was to read the dataset and could not read all of it."},
-			[]string{"tenant", "dataset"}),
+		fresh: &freshness{at: map[reading]int64{}},
 	}
-	m.registry.MustRegister(m.runs, m.duration, m.rows, m.changes, m.calls, m.throttled, m.complete, m.partly)
+	m.registry.MustRegister(m.runs, m.duration, m.rows, m.changes, m.calls, m.throttled, m.fresh)
 	return m
 }
 
@@ -68,22 +64,13 @@ func (m *metrics) observe(r schemas.Run) {
 	m.calls.WithLabelValues(r.Tenant, r.Group).Add(float64(r.Calls))
 	m.throttled.WithLabelValues(r.Tenant, r.Group).Add(float64(r.Throttled))
 	for _, d := range r.Complete {
-		m.read(r.Tenant, d, true, r.EndedAt.Unix())
+		m.fresh.read(reading{r.Tenant, d, true}, r.EndedAt.Unix())
 	}
 	for _, d := range r.Datasets {
 		if !slices.Contains(r.Complete, d) {
-			m.read(r.Tenant, d, false, r.EndedAt.Unix())
+			m.fresh.read(reading{r.Tenant, d, false}, r.EndedAt.Unix())
 		}
 	}
-}
-
-// read notes when a dataset was read last, all of it or not.
-func (m *metrics) read(tenant, dataset string, all bool, at int64) {
-	g := m.partly
-	if all {
-		g = m.complete
-	}
-	g.WithLabelValues(tenant, dataset).Set(float64(at))
 }
 
 // sqlFreshness says when each dataset was read last, completely and not. Older
@@ -108,7 +95,7 @@ func (a *app) recall(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.metrics.read(row[0].Text(), row[1].Text(), row[2].Text() == "1", at)
+		a.metrics.fresh.read(reading{row[0].Text(), row[1].Text(), row[2].Text() == "1"}, at)
 	}
 	return nil
 }
@@ -138,6 +125,7 @@ func newStateCollector(a *app) *stateCollector {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- readyDesc
 	ch <- c.age
 	ch <- c.left
 	ch <- c.ok
@@ -153,6 +141,13 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	for part, err := range c.a.parts(ctx) {
+		ready := 1.0
+		if err != nil {
+			ready = 0
+		}
+		ch <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, ready, part)
+	}
 	closed, err := c.a.store.Quarantines(ctx, "")
 	if err != nil {
 		c.a.log.Error("read quarantines for metrics", zap.Error(err))
@@ -193,7 +188,30 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// wrong says what is wrong with a store, for whoever may ask the probe: no names
+// The parts that runs need.
+const (
+	partState     = "state"
+	partWarehouse = "warehouse"
+	partHeartbeat = "heartbeat"
+)
+
+// errSilentReplica says that the other replicas may take this one for dead.
+var errSilentReplica = errors.New("the heartbeat of this replica does not reach the state database")
+
+// parts are what runs need, each with what is wrong with it; nil: nothing, as far as
+// is known.
+func (a *app) parts(ctx context.Context) map[string]error {
+	wrong := map[string]error{partState: a.store.Ping(ctx), partHeartbeat: nil}
+	if a.warehouse != nil {
+		wrong[partWarehouse] = a.warehouse.Ready(ctx)
+	}
+	if !a.heartbeat.Beats() {
+		wrong[partHeartbeat] = errSilentReplica
+	}
+	return wrong
+}
+
+// wrong says what is wrong with a part, for whoever may ask the probe: no names
 // and addresses.
 func wrong(err error) string {
 	if trouble := (*clickhouse.Trouble)(nil); errors.As(err, &trouble) {
@@ -205,6 +223,7 @@ func wrong(err error) string {
 // handler serves /metrics, /healthz (the process works) and /readyz (its stores
 // answer, and the warehouse takes rows).
 func (a *app) handler() http.Handler {
+	a.metrics.fresh.watched = a.watched
 	a.metrics.registry.MustRegister(newStateCollector(a))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
@@ -213,14 +232,11 @@ func (a *app) handler() http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
 		problems := []string{}
-		for name, ping := range map[string]func(context.Context) error{"state": a.store.Ping, "warehouse": a.warehouse.Ready} {
-			if err := ping(ctx); err != nil {
-				a.log.Warn("not ready", zap.String("part", name), zap.Error(err))
-				problems = append(problems, name+" "+wrong(err))
+		for part, err := range a.parts(ctx) {
+			if err != nil {
+				a.log.Warn("not ready", zap.String("part", part), zap.Error(err))
+				problems = append(problems, part+" "+wrong(err))
 			}
-		}
-		if !a.heartbeat.Beats() {
-			problems = append(problems, "heartbeat "+wrong(nil))
 		}
 		if len(problems) > 0 {
 			slices.Sort(problems)

@@ -39,7 +39,9 @@ func (c *serveCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	a, err := openWaiting(e.ctx, cfg, log, needs{warehouse: true, tokens: true})
+	p, taken := startProbes(cfg)
+	defer p.close()
+	a, err := openWaiting(e.ctx, cfg, log, needs{warehouse: true, tokens: true}, p)
 	if err != nil {
 		return err
 	}
@@ -51,10 +53,13 @@ func (c *serveCmd) Run(e *env) error {
 		}
 		log.Info("stopped")
 	}()
+	if taken != nil { // told last: who has the port may be the daemon that has the data directory, too
+		return taken
+	}
 	if err := a.boot(e.ctx); err != nil {
 		return err
 	}
-	return a.serve(e.ctx)
+	return a.serve(e.ctx, p)
 }
 
 // boot finishes what an earlier process left: refreshes whose outcome is
@@ -83,7 +88,7 @@ func (a *app) boot(ctx context.Context) error {
 }
 
 // serve runs the daemon's actors until the context ends or one of them fails.
-func (a *app) serve(ctx context.Context) error {
+func (a *app) serve(ctx context.Context, p *probes) error {
 	var g run.Group
 	actor := func(f func(context.Context) error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -99,19 +104,14 @@ func (a *app) serve(ctx context.Context) error {
 		return err
 	}
 	g.Add(func() error { return serveControl(context.WithoutCancel(ctx), control, a) }, func(error) { _ = control.Close() })
-	if a.cfg.Server.Metrics != config.Off {
-		l, err := listenMetrics(a.cfg)
-		if err != nil {
-			_ = control.Close()
-			return err
-		}
-		srv := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+	if p != nil {
+		p.show(a.handler())
 		g.Add(func() error {
-			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := <-p.ended; !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil
-		}, func(error) { _ = srv.Close() })
+		}, func(error) { p.close() })
 	}
 	for _, gap := range a.readerGaps(ctx) {
 		a.log.Warn("tenants' readers", zap.String("gap", gap))

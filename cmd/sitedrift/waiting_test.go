@@ -22,8 +22,9 @@ import (
 )
 
 // TestWaitsForTheStateDatabase: a daemon that starts before its database is alive
-// and not ready. It says that the database does not answer, then that it belongs to
-// a newer release, and goes on as soon as a backup of before is there.
+// and not ready, from its first moment on and until it serves. It says that the
+// database does not answer, then that it belongs to a newer release, and goes on as
+// soon as a backup of before is there.
 func TestWaitsForTheStateDatabase(t *testing.T) {
 	cluster := statetest.StartCluster(t)
 	dsn, err := url.Parse(cluster.Database(t))
@@ -51,8 +52,13 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
 	for name, text := range map[string]string{
-		"state":         dsn.String(),
+		"state":         fmt.Sprintf("postgres://sitedrift@%s/x?sslmode=disable", mute.Addr()),
 		"sitedrift.yml": fmt.Sprintf("data_dir: data\nstate: \"file:%s/state\"\nserver: {metrics: %q}\n", dir, address),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -78,8 +84,13 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 			}
 		}
 	}
+	p, err := startProbes(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
 	go func() {
-		a, err := openWaiting(t.Context(), cfg, zap.New(core), needs{})
+		a, err := openWaiting(t.Context(), cfg, zap.New(core), needs{}, p)
 		if err == nil {
 			err = a.close(t.Context())
 		}
@@ -98,11 +109,23 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 			}
 		}
 	}
-	if code, body := ask("/readyz"); code != http.StatusServiceUnavailable || body != "waiting for the state database\n" {
-		t.Errorf("/readyz says %d %q", code, body)
+	answers := func(ready, metric string) {
+		t.Helper()
+		if code, body := ask("/readyz"); code != http.StatusServiceUnavailable || body != ready+"\n" {
+			t.Errorf("/readyz says %d %q, want %q", code, body, ready)
+		}
+		if code, _ := ask("/healthz"); code != http.StatusOK {
+			t.Errorf("/healthz says %d", code)
+		}
+		if code, body := ask("/metrics"); code != http.StatusOK || strings.Contains(body, "\nsitedrift_ready") != (metric != "") || !strings.Contains(body, metric) {
+			t.Errorf("/metrics says %d %q, want %q", code, body, metric)
+		}
 	}
-	if code, _ := ask("/healthz"); code != http.StatusOK {
-		t.Errorf("/healthz says %d", code)
+	answers("starting", "") // the first try is under way
+	says("does not answer: start it, or look at the network between (no answer in time)")
+	answers("waiting for the state database", `sitedrift_ready{part="state"} 0`)
+	if err := os.WriteFile(filepath.Join(dir, "state"), []byte(dsn.String()), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	says("does not answer: start it, or look at the network between (nothing has made this socket)")
 	if err := os.Symlink(socket, filepath.Join(dir, "socket")); err != nil {
@@ -112,5 +135,8 @@ func TestWaitsForTheStateDatabase(t *testing.T) {
 	cluster.Exec(t, name, "DELETE FROM sitedrift_state_version WHERE version_id = 9001; UPDATE sitedrift_state_oldest SET version = (SELECT version FROM backup)")
 	if err := <-opened; err != nil {
 		t.Error(err)
+	}
+	if code, _ := ask("/healthz"); code != http.StatusOK { // it has not begun to serve
+		t.Errorf("/healthz says %d", code)
 	}
 }
