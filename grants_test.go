@@ -26,7 +26,9 @@ func TestGrantsParse(t *testing.T) {
 	for part := range strings.SplitSeq(string(b), ";\n") {
 		var lines []string
 		for line := range strings.Lines(part) {
-			if !strings.HasPrefix(line, "--") {
+			if line, optional := strings.CutPrefix(line, "-- GRANT "); optional {
+				statements = append(statements, "GRANT "+strings.TrimSuffix(strings.TrimSpace(line), ";"))
+			} else if !strings.HasPrefix(line, "--") {
 				lines = append(lines, line)
 			}
 		}
@@ -41,6 +43,9 @@ func TestGrantsParse(t *testing.T) {
 		if _, err := parse(s); err != nil {
 			t.Errorf("%v\nin: %s", err, s)
 		}
+	}
+	if !strings.Contains(strings.Join(statements, "\n"), "GRANT CLUSTER ON *.* TO sitedrift_daemon") {
+		t.Error("no grant lets the daemon make tables ON CLUSTER")
 	}
 	if got, err := parse("GRANT SELEKT ON a.* TO b"); err == nil {
 		t.Errorf("the parser takes anything: %s", got)

@@ -10,6 +10,8 @@ CREATE DATABASE IF NOT EXISTS sitedrift;
 CREATE ROLE IF NOT EXISTS sitedrift_daemon;
 GRANT SELECT, INSERT, ALTER, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE, SHOW
     ON sitedrift.* TO sitedrift_daemon;
+-- On a cluster (warehouse.cluster) it makes them on every replica, which is a right of its own:
+-- GRANT CLUSTER ON *.* TO sitedrift_daemon;
 -- It probes what the server can do, and watches its own parts and mutations.
 GRANT SELECT ON system.settings TO sitedrift_daemon;
 GRANT SELECT ON system.columns TO sitedrift_daemon;
