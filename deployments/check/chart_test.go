@@ -13,6 +13,7 @@ import (
 	"github.com/sitedrift/sitedrift/config"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
+	v2 "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -68,14 +69,25 @@ func values(t *testing.T, text string) map[string]any {
 	return v
 }
 
-// template renders the chart as `helm template` does.
+// template renders the chart as `helm template` does, for a recent Kubernetes.
 func template(t *testing.T, user map[string]any) (map[string]string, error) {
 	t.Helper()
 	chart, err := loader.LoadDir(chartDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := util.ToRenderValues(chart, user, common.ReleaseOptions{Name: "watch", Namespace: "security", Revision: 1, IsInstall: true}, nil)
+	return templateFor(t, chart, user, "v1.31.0")
+}
+
+func templateFor(t *testing.T, chart *v2.Chart, user map[string]any, kubernetes string) (map[string]string, error) {
+	t.Helper()
+	version, err := common.ParseKubeVersion(kubernetes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	able := *common.DefaultCapabilities
+	able.KubeVersion = *version
+	v, err := util.ToRenderValues(chart, user, common.ReleaseOptions{Name: "watch", Namespace: "security", Revision: 1, IsInstall: true}, &able)
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +215,13 @@ func TestChart(t *testing.T) {
 			if *r.deployment.Spec.Replicas < 2 || r.budget.Spec.MaxUnavailable.IntValue() != 1 {
 				t.Error("one node can take all replicas down")
 			}
+			if p := r.budget.Spec.UnhealthyPodEvictionPolicy; p == nil || *p != policyv1.AlwaysAllow {
+				t.Error("a database that is away keeps nodes from being drained")
+			}
+			if u := r.deployment.Spec.Strategy.RollingUpdate; u.MaxUnavailable.IntValue() != 0 || u.MaxSurge.IntValue() != 1 {
+				t.Errorf("an update takes replicas away before new ones are ready: %+v", u)
+			}
+			checkNetwork(t, r.network.Spec)
 			checkHardening(t, pod.Spec)
 			checkProbes(t, pod.Spec.Containers[0])
 			checkMounts(t, r)
@@ -219,6 +238,14 @@ func TestChart(t *testing.T) {
 	off := render(t, "{podDisruptionBudget: {enabled: false}, networkPolicy: {enabled: false}, serviceAccount: {create: false, name: mine}, topologySpreadConstraints: []}")
 	if off.budget != nil || off.network != nil || off.account != nil || off.deployment.Spec.Template.Spec.ServiceAccountName != "mine" {
 		t.Error("what is switched off is there all the same")
+	}
+	chart, err := loader.LoadDir(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := templateFor(t, chart, values(t, "{}"), "v1.25.0")
+	if err != nil || strings.Contains(old["sitedrift/templates/poddisruptionbudget.yaml"], "unhealthyPodEvictionPolicy") {
+		t.Errorf("an older Kubernetes is given a field that it does not know: %v", err)
 	}
 	if a, b := checksum(render(t, "{}")), checksum(render(t, "{config: {log: {level: debug}}}")); a == b || a == "" {
 		t.Error("a change of the configuration does not replace the pods")
@@ -249,12 +276,47 @@ func checkHardening(t *testing.T, pod corev1.PodSpec) {
 	}
 }
 
+// checkNetwork: addresses where clouds hand out credentials are not reached as sites,
+// by neither family of addresses, and somebody certain may scrape.
+func checkNetwork(t *testing.T, n networkingv1.NetworkPolicySpec) {
+	t.Helper()
+	if len(n.Ingress) != 1 || len(n.Ingress[0].From) == 0 {
+		t.Errorf("everybody may scrape: %+v", n.Ingress)
+	}
+	except := map[string]string{"0.0.0.0/0": "169.254.0.0/16", "::/0": "fd00:ec2::254/128"}
+	for _, rule := range n.Egress {
+		for _, to := range rule.To {
+			if to.IPBlock == nil || except[to.IPBlock.CIDR] == "" {
+				continue
+			}
+			if !slices.Contains(to.IPBlock.Except, except[to.IPBlock.CIDR]) {
+				t.Errorf("%s is reached but for %v", to.IPBlock.CIDR, to.IPBlock.Except)
+			}
+			for _, e := range to.IPBlock.Except {
+				if strings.Contains(e, ":") != strings.Contains(to.IPBlock.CIDR, ":") {
+					t.Errorf("%s is no part of %s, which Kubernetes refuses", e, to.IPBlock.CIDR)
+				}
+			}
+			delete(except, to.IPBlock.CIDR)
+		}
+	}
+	if len(except) > 0 {
+		t.Errorf("sites are not reached by %v", except)
+	}
+}
+
 func checkProbes(t *testing.T, c corev1.Container) {
 	t.Helper()
 	for path, p := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
 		if p == nil || p.HTTPGet == nil || p.HTTPGet.Path != path || p.HTTPGet.Port.StrVal != c.Ports[0].Name {
 			t.Errorf("no probe of %s on the metrics port: %+v", path, p)
 		}
+	}
+	if p := c.StartupProbe; p == nil || p.HTTPGet == nil || p.HTTPGet.Path != "/healthz" {
+		t.Errorf("a start that takes its time is killed: %+v", p)
+	}
+	if c.ReadinessProbe.TimeoutSeconds <= 5 {
+		t.Error("the kubelet does not wait for the answer of /readyz, which asks the stores for up to 5 s")
 	}
 }
 
@@ -334,6 +396,7 @@ func TestChartRefuses(t *testing.T) {
 		"{metrics: {port: 70000}}":                      "metrics/port",
 		"{terminationGracePeriodSeconds: 5}":            "terminationGracePeriodSeconds",
 		"{networkPolicy: {warehouse: {ports: []}}}":     "networkPolicy/warehouse/ports",
+		"{networkPolicy: {scrapers: []}}":               "networkPolicy/scrapers",
 	} {
 		if _, err := template(t, values(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error that names %s", text, err, want)
