@@ -293,3 +293,26 @@ func TestConditionsShowInMetrics(t *testing.T) {
 	h = away.handler()
 	shows("without its state", map[string]string{stateReady: "0", ok: "", held: "", quarantined: "", complete: "1000"})
 }
+
+// TestStopsAreWaitedFor: each way of deploying lets a daemon end by itself.
+func TestStopsAreWaitedFor(t *testing.T) {
+	const needed = stopGrace + closeFor + 10*time.Second // to give back what was cut off
+	for name, form := range map[string]string{
+		"helm/sitedrift/values.yaml": `(?m)^terminationGracePeriodSeconds: (\d+)()$`,
+		"sitedrift.service":          `(?m)^TimeoutStopSec=(\d+s)$`,
+		"compose.yml":                `(?s)\n  sitedrift:.*\n    stop_grace_period: (\d+m)\n`,
+	} {
+		m := regexp.MustCompile(form).FindSubmatch(deployed(t, name))
+		if m == nil {
+			t.Errorf("%s says nothing", name)
+			continue
+		}
+		text := string(m[1])
+		if len(m) > 2 {
+			text += "s"
+		}
+		if got, err := time.ParseDuration(text); err != nil || got < needed {
+			t.Errorf("%s waits for %s, %v; a stop takes up to %s", name, got, err, needed)
+		}
+	}
+}

@@ -333,7 +333,7 @@ func (a *app) join() {
 	}
 	a.scheduler = &collector.Scheduler{
 		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant, Heartbeat: a.heartbeat, Usable: a.warehouse.Usable,
-		Owner: a.owner, Workers: l.Concurrency, Lease: time.Minute, Jitter: a.cfg.Jitter, Grace: 30 * time.Second, Now: a.out.now, Log: a.log.Named("schedule"),
+		Owner: a.owner, Workers: l.Concurrency, Lease: time.Minute, Jitter: a.cfg.Jitter, Grace: stopGrace, Now: a.out.now, Log: a.log.Named("schedule"),
 	}
 }
 

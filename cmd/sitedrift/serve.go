@@ -21,6 +21,13 @@ type serveCmd struct {
 	Validate bool `help:"Check the configuration and end."`
 }
 
+// How long a stop may take: stopGrace for runs under way, then closeFor for what is
+// open. Whoever starts a daemon waits as long before killing it.
+const (
+	stopGrace = 30 * time.Second
+	closeFor  = time.Minute
+)
+
 // Help is shown by --help.
 func (serveCmd) Help() string {
 	return "The first signal (SIGTERM, Ctrl-C) starts no more runs and lets those under way end, for 30 seconds at most; whenever the process dies, what was published stays and nothing is half."
@@ -46,7 +53,7 @@ func (c *serveCmd) Run(e *env) error {
 		return err
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 90*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), closeFor)
 		defer cancel()
 		if err := a.close(ctx); err != nil {
 			log.Error("close", zap.Error(err))
