@@ -29,7 +29,7 @@ func (r *Runner) Erase(ctx context.Context, req Request, account string) (schema
 		return schemas.Run{}, fmt.Errorf("make a run id: %w", err)
 	}
 	row := schemas.Run{RunID: id, Tenant: req.Tenant.ID, Group: req.Group, Outcome: schemas.OutcomeErased, Trigger: string(req.Trigger), StartedAt: r.Now().UTC(), Error: "what was stored about a person was erased"}
-	a, err := r.Ledger.Begin(ctx, Begin{Tenant: row.Tenant, Group: row.Group, Datasets: names(tables), RunID: id, Owner: req.Owner, Trigger: req.Trigger, StartedAt: row.StartedAt})
+	a, err := r.Ledger.Begin(ctx, Begin{Tenant: row.Tenant, Group: row.Group, Datasets: names(tables), RunID: id, Owner: req.Owner, Fence: req.Fence, Trigger: req.Trigger, StartedAt: row.StartedAt})
 	if err != nil {
 		return row, fmt.Errorf("begin an erasure from %s/%s: %w", row.Tenant, row.Group, err)
 	}

@@ -56,6 +56,7 @@ type Begin struct {
 	Datasets      []string
 	RunID         uuid.UUID
 	Owner         string // unique per process and claim
+	Fence         int64  // of the claim (Job.Fence) that the attempt runs under; 0: of none
 	Trigger       Trigger
 	StartedAt     time.Time
 }
@@ -82,6 +83,8 @@ type Ledger interface {
 	// never decided go to its void list. When QuarantineAfter attempts in a row
 	// died, this one is marked Quarantined, and its End closes the group: a
 	// QuarantineError until Release. One that dies as well closes it, too.
+	// ErrFenced when the claim has ended, or was taken over, or there is none and
+	// somebody else has one.
 	Begin(ctx context.Context, b Begin) (*Attempt, error)
 	// Decide commits the given heads in one transaction and ends the attempt.
 	// A head whose Seq is the attempt's moves the dataset to it; Projected false

@@ -243,7 +243,7 @@ func (x *run) again(ctx context.Context) error {
 	}
 	next, err := x.Ledger.Begin(ctx, Begin{
 		Tenant: x.tenant.ID, Group: x.request.Group, Datasets: names(x.tables), RunID: x.attempt.RunID,
-		Owner: x.attempt.Owner, Trigger: x.request.Trigger, StartedAt: x.started,
+		Owner: x.attempt.Owner, Fence: x.request.Fence, Trigger: x.request.Trigger, StartedAt: x.started,
 	})
 	if err != nil {
 		return fmt.Errorf("begin another attempt: %w", err)

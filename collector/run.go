@@ -55,6 +55,7 @@ type Request struct {
 	Datasets []string // empty: all of the group
 	Trigger  Trigger
 	Owner    string
+	Fence    int64 // of the job's claim; 0: there is none
 	Listener
 }
 
@@ -105,7 +106,7 @@ func (r *Runner) Run(ctx context.Context, req Request) (schemas.Run, error) {
 	x.budget.memory.Store(r.SpoolMemory)
 	x.budget.disk.Store(x.bounds.SpoolBytes)
 	if x.attempt, err = r.Ledger.Begin(ctx, Begin{
-		Tenant: req.Tenant.ID, Group: req.Group, Datasets: names(tables), RunID: id, Owner: req.Owner, Trigger: req.Trigger, StartedAt: x.started,
+		Tenant: req.Tenant.ID, Group: req.Group, Datasets: names(tables), RunID: id, Owner: req.Owner, Fence: req.Fence, Trigger: req.Trigger, StartedAt: x.started,
 	}); err != nil {
 		return schemas.Run{}, fmt.Errorf("begin a run of %s/%s: %w", req.Tenant.ID, req.Group, err)
 	}

@@ -237,7 +237,7 @@ func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, tell 
 	if err != nil {
 		return run, fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
 	}
-	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Listener: tell})
+	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Fence: job.Fence, Listener: tell})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrFenced) && !errors.Is(err, ErrFenced) {
 		err = errors.Join(err, cause)
 	}

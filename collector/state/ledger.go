@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -53,11 +54,16 @@ func (s *Store) Begin(ctx context.Context, b collector.Begin) (*collector.Attemp
 	a := &collector.Attempt{Tenant: b.Tenant, Group: b.Group, RunID: b.RunID, Owner: b.Owner, StartedAt: b.StartedAt}
 	var closedAt time.Time
 	err := s.db.tx(ctx, func(tx *sql.Tx) (err error) {
-		// Invariant 3: from here on every earlier attempt of the lane is fenced.
+		// Invariant 3: from here on every earlier attempt of the lane is fenced. So
+		// whoever lost the lane meanwhile, and does not know it, must not pass here.
 		err = tx.QueryRowContext(ctx, `
 INSERT INTO lanes (tenant, grp, seq) VALUES ($1, $2, 1)
 ON CONFLICT (tenant, grp) DO UPDATE SET seq = lanes.seq + 1
-RETURNING seq, quarantined_at`, b.Tenant, b.Group).Scan(&a.Seq, instant{&closedAt})
+WHERE CASE WHEN CAST($3 AS BIGINT) = 0 THEN lanes.lease_owner = '' ELSE lanes.lease_kind <> '' AND lanes.fence = $3 END
+RETURNING seq, quarantined_at`, b.Tenant, b.Group, b.Fence).Scan(&a.Seq, instant{&closedAt})
+		if errors.Is(err, sql.ErrNoRows) {
+			return collector.ErrFenced
+		}
 		if err != nil {
 			return err
 		}

@@ -24,9 +24,41 @@ func beat(t *testing.T, s *state.Store, now time.Time, owners ...string) {
 func begun(t *testing.T, s *state.Store, j collector.Job) *collector.Attempt {
 	t.Helper()
 	a := must[*collector.Attempt](t)(s.Begin(t.Context(), collector.Begin{
-		Tenant: j.Tenant, Group: j.Group, Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: j.Claim(), StartedAt: noon,
+		Tenant: j.Tenant, Group: j.Group, Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: j.Claim(), Fence: j.Fence, StartedAt: noon,
 	}))
 	return a
+}
+
+// testLostClaim: whoever lost a lane and does not know it, as a process that was
+// frozen, begins nothing there: a Begin would fence the attempt of its new owner.
+func testLostClaim(t *testing.T, s *state.Store) {
+	addTenants(t, s, "acme")
+	addSchedule(t, s, "acme", "posture", noon)
+	refused := func(when string, j collector.Job) {
+		t.Helper()
+		_, err := s.Begin(t.Context(), collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: "x", Fence: j.Fence, StartedAt: noon})
+		if !errors.Is(err, collector.ErrFenced) {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	beat(t, s, noon, "frozen")
+	lost := claim(t, s, "frozen", noon, 1)[0]
+	refused("without a claim, beside one", collector.Job{})
+	now := noon.Add(collector.DeadAfter)
+	must[[]string](t)(s.Bury(t.Context(), now))
+	refused("before the lane is taken over", lost)
+	taken := claim(t, s, "alive", now, 1)[0]
+	a := begun(t, s, taken)
+	refused("while its new owner runs", lost)
+	ok(t, decided(t, s, a))
+	ok(t, s.Finish(t.Context(), taken, now, 0))
+	refused("after its new owner has ended", taken)
+	begin(t, s, "acme", "posture", "spaces") // by somebody who needs no claim
+
+	// A lease that has ended and that nobody took over is as good as before.
+	late := claim(t, s, "slow", now, 1)[0]
+	ok(t, s.Renew(t.Context(), late, noon, -time.Hour))
+	begun(t, s, late)
 }
 
 // decided tries to publish an attempt.

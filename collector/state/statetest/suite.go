@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"RecoverLeases", testRecoverLeases},
 		{"DeadReplica", testDeadReplica},
 		{"Depart", testDepart},
+		{"LostClaim", testLostClaim},
 		{"LivingIsNoDeath", testLivingIsNoDeath},
 		{"SuspectsAcross", testSuspectsAcross},
 		{"Take", testTake},

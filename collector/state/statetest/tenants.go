@@ -75,9 +75,9 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 		ok(t, s.PutHold(ctx, collector.Hold{Tenant: id, Dataset: "spaces"}))
 	}
 	jobs := must[[]collector.Job](t)(s.Claim(ctx, "me", noon, time.Minute, 1))
-	decided := begin(t, s, "acme", "posture", "spaces")
+	decided := begun(t, s, jobs[0])
 	ok(t, s.Decide(ctx, decided, moved(decided, "spaces")))
-	running := begin(t, s, "acme", "posture", "spaces")
+	running := begun(t, s, jobs[0])
 
 	ok(t, s.RemoveTenant(ctx, "acme", noon))
 
