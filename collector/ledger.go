@@ -39,6 +39,10 @@ type Attempt struct {
 	// that is left out wrongly costs a void entry, one that is put in wrongly
 	// makes undecided rows visible.
 	Untouched []string
+	// Held and Passed are set by the run before Decide, and hold with it: what
+	// has to wait, and the datasets of which nothing waits any more.
+	Held   []Hold
+	Passed []string
 }
 
 // Abandoned is an attempt that began and never decided or ended.
@@ -86,7 +90,9 @@ type Ledger interface {
 	// ErrFenced when the claim has ended, or was taken over, or there is none and
 	// somebody else has one.
 	Begin(ctx context.Context, b Begin) (*Attempt, error)
-	// Decide commits the given heads in one transaction and ends the attempt.
+	// Decide commits the given heads in one transaction and ends the attempt. With
+	// them the holds in a.Held replace those of their datasets, but for an approval
+	// that came meanwhile under the same fingerprint, and those of a.Passed end.
 	// A head whose Seq is the attempt's moves the dataset to it; Projected false
 	// says that it still has to be shown. A head whose Seq is that of the
 	// begin's head says that the dataset was read and nothing of it was sent to
@@ -111,12 +117,8 @@ type Ledger interface {
 	// Heads lists all heads of a tenant; of all tenants when it is empty.
 	Heads(ctx context.Context, tenant string) ([]Head, error)
 
-	// PutHold stores the hold of a dataset, replacing an earlier one.
-	PutHold(ctx context.Context, h Hold) error
 	// Holds lists the holds of a tenant; of all tenants when it is empty.
 	Holds(ctx context.Context, tenant string) ([]Hold, error)
-	// ClearHolds drops the holds of datasets of a tenant.
-	ClearHolds(ctx context.Context, tenant string, datasets []string) error
 	// Approve lets the next run of a tenant pass the brake for its held
 	// datasets, and returns how many holds that were.
 	Approve(ctx context.Context, tenant string) (int, error)

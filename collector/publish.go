@@ -2,7 +2,6 @@ package collector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -75,14 +74,15 @@ func (x *run) mismatched() (all []string) {
 	return all
 }
 
-// brake holds the run when too many rows would end (Invariant 8).
+// brake holds the run when too many rows would end (Invariant 8). What it finds is
+// stored with the decision: a run that decides nothing leaves no hold, and an
+// approval serves one run, wherever its process dies.
 func (x *run) brake(ctx context.Context) (bool, error) {
 	holds, err := x.Ledger.Holds(ctx, x.tenant.ID)
 	if err != nil {
 		return false, fmt.Errorf("read the holds: %w", err)
 	}
 	now, brake := x.Now().UTC(), x.Brake(x.tenant.ID)
-	held := false
 	for _, d := range x.order {
 		var earlier *Hold
 		if i := slices.IndexFunc(holds, func(h Hold) bool { return h.Dataset == d.table.Name }); i >= 0 {
@@ -91,12 +91,10 @@ func (x *run) brake(ctx context.Context) (bool, error) {
 		if !brake.holds(&d.gone, d.head.Rows, d.fingerprint, earlier, now) {
 			continue
 		}
-		held, d.held = true, true
-		if err := x.Ledger.PutHold(ctx, brake.hold(x.tenant.ID, d.table.Name, d.fingerprint, x.attempt, &d.gone, d.head.Rows, earlier, now)); err != nil {
-			return false, fmt.Errorf("record the hold: %w", err)
-		}
+		d.held = true
+		x.holds = append(x.holds, brake.hold(x.tenant.ID, d.table.Name, d.fingerprint, x.attempt, &d.gone, d.head.Rows, earlier, now))
 	}
-	return held, nil
+	return len(x.holds) > 0, nil
 }
 
 // observed is the one time that all rows of this run carry: the end of
@@ -276,6 +274,12 @@ func (x *run) decide(ctx context.Context, held bool, observed time.Time) error {
 		}
 		heads, shown = append(heads, h), append(shown, h)
 	}
+	x.attempt.Held = x.holds
+	for _, d := range x.order {
+		if !held && d.readAny() {
+			x.attempt.Passed = append(x.attempt.Passed, d.table.Name)
+		}
+	}
 	x.trace("decide.before")
 	if err := x.Ledger.Decide(ctx, x.attempt, heads); err != nil {
 		return fmt.Errorf("decide the run: %w", err)
@@ -283,18 +287,6 @@ func (x *run) decide(ctx context.Context, held bool, observed time.Time) error {
 	x.trace("decide.after")
 	if err := x.show(ctx, shown); err != nil {
 		return fmt.Errorf("the run is decided and will be shown by the next one: %w", err)
-	}
-	if held {
-		return nil
-	}
-	var passed []string
-	for _, d := range x.order {
-		if d.readAny() {
-			passed = append(passed, d.table.Name)
-		}
-	}
-	if err := x.Ledger.ClearHolds(ctx, x.tenant.ID, passed); err != nil && !errors.Is(err, ErrFenced) {
-		return fmt.Errorf("clear the holds: %w", err)
 	}
 	return nil
 }

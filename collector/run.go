@@ -82,6 +82,7 @@ type run struct {
 	coverage   []schemas.Coverage // as of the begin
 	readings   map[string]*reading
 	order      []*reading
+	holds      []Hold // what has to wait for a second look
 	progressed progressed
 }
 

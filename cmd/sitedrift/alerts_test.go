@@ -250,15 +250,21 @@ func TestConditionsShowInMetrics(t *testing.T) {
 	}
 	shows("when all is well", map[string]string{stateReady: "1", `sitedrift_ready{part="heartbeat"}`: "1", ok: "1", held: "", quarantined: "", complete: "1000", incomplete: "1000", removed: ""})
 
-	must(a.store.PutHold(ctx, collector.Hold{Tenant: "acme", Dataset: "spaces", HeldAt: time.Now()}))
+	begin := func() *collector.Attempt {
+		attempt, err := a.store.Begin(ctx, collector.Begin{Tenant: "acme", Group: schemas.GroupPosture, Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: "dies", StartedAt: time.Now()})
+		must(err)
+		return attempt
+	}
+	holds := begin()
+	holds.Held = []collector.Hold{{Tenant: "acme", Dataset: "spaces", HeldAt: time.Now()}}
+	must(a.store.Decide(ctx, holds, nil))
 	shows("while removals are held", map[string]string{held: "1"})
 	_, err := a.store.Approve(ctx, "acme")
 	must(err)
 	shows("when they are approved", map[string]string{held: "0"})
 
 	for n := range collector.QuarantineAfter + 1 { // each begins, and all but the last are never heard of again
-		attempt, err := a.store.Begin(ctx, collector.Begin{Tenant: "acme", Group: schemas.GroupPosture, Datasets: []string{"spaces"}, RunID: uuid.New(), Owner: "dies", StartedAt: time.Now()})
-		must(err)
+		attempt := begin()
 		if attempt.Quarantined != (n == collector.QuarantineAfter) {
 			t.Fatalf("attempt %d: %+v", n, attempt)
 		}

@@ -59,7 +59,7 @@ ON CONFLICT (tenant, grp) DO UPDATE SET seq = CASE WHEN lanes.seq < excluded.seq
 			if err := voidNumbers(ctx, tx, a.Lane, dataset, numbers, now); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE tenant = $1 AND dataset = $2`, a.Tenant, dataset); err != nil {
+			if err := dropHold(ctx, tx, a.Tenant, dataset); err != nil {
 				return err
 			}
 		}

@@ -54,7 +54,7 @@ func (s *Store) FinishErasure(ctx context.Context, e collector.Erasure, rows int
 			if !strings.Contains(strings.Join(h.Sample, "\n"), e.Account) {
 				continue
 			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE tenant = $1 AND dataset = $2`, h.Tenant, h.Dataset); err != nil {
+			if err := dropHold(ctx, tx, h.Tenant, h.Dataset); err != nil {
 				return err
 			}
 		}

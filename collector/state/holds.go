@@ -10,21 +10,22 @@ import (
 	"github.com/sitedrift/sitedrift/collector"
 )
 
-// PutHold implements collector.Ledger.
-func (s *Store) PutHold(ctx context.Context, h collector.Hold) error {
+// putHold stores the hold of a dataset in the place of an earlier one. Who approved
+// that one after the run had looked at it approved of the next run, which this was not.
+func putHold(ctx context.Context, tx *sql.Tx, h collector.Hold) error {
 	keys := h.Keys
 	if keys == nil {
 		keys = []byte{}
 	}
-	_, err := s.db.ExecContext(ctx, `
+	_, err := tx.ExecContext(ctx, `
 INSERT INTO holds (tenant, dataset, fingerprint, run_id, held_at, removed, row_count, sample, key_prefixes, approved, reason)
 VALUES `+rowValues(1, 1, 11)+`
 ON CONFLICT (tenant, dataset) DO UPDATE SET fingerprint = excluded.fingerprint, run_id = excluded.run_id, held_at = excluded.held_at,
   removed = excluded.removed, row_count = excluded.row_count, sample = excluded.sample, key_prefixes = excluded.key_prefixes,
-  approved = excluded.approved, reason = excluded.reason`,
+  approved = excluded.approved OR holds.approved AND holds.fingerprint = excluded.fingerprint, reason = excluded.reason`,
 		h.Tenant, h.Dataset, h.Fingerprint, h.RunID.String(), millis(h.HeldAt), int64(h.Removed), int64(h.Rows), listText(h.Sample), keys, h.Approved, h.Reason)
 	if err != nil {
-		return fmt.Errorf("store hold of %s/%s: %w", h.Tenant, h.Dataset, err)
+		return fmt.Errorf("hold of %s: %w", h.Dataset, err)
 	}
 	return nil
 }
@@ -46,20 +47,10 @@ FROM holds WHERE ($1 = '' OR tenant = $1)`, tenant)
 	return holds, nil
 }
 
-// ClearHolds implements collector.Ledger.
-func (s *Store) ClearHolds(ctx context.Context, tenant string, datasets []string) error {
-	err := s.db.tx(ctx, func(tx *sql.Tx) error {
-		for _, d := range datasets {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE tenant = $1 AND dataset = $2`, tenant, d); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("clear holds of %s: %w", tenant, err)
-	}
-	return nil
+// dropHold takes back that a dataset waits.
+func dropHold(ctx context.Context, tx *sql.Tx, tenant, dataset string) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM holds WHERE tenant = $1 AND dataset = $2`, tenant, dataset)
+	return err
 }
 
 // Approve implements collector.Ledger.

@@ -158,6 +158,16 @@ func (s *Store) Decide(ctx context.Context, a *collector.Attempt, heads []collec
 				return err
 			}
 		}
+		for _, h := range a.Held { // Invariant 8
+			if err := putHold(ctx, tx, h); err != nil {
+				return err
+			}
+		}
+		for _, d := range a.Passed {
+			if err := dropHold(ctx, tx, a.Tenant, d); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 }

@@ -61,13 +61,11 @@ func fillAll(t *testing.T, s *state.Store) {
 	a := begin()
 	h := a.Heads["spaces"]
 	h.Tenant, h.Group, h.Dataset, h.Seq, h.RunID, h.Epoch, h.Rows = "acme", "posture", "spaces", a.Seq, a.RunID, 1, 7
+	a.Held = []collector.Hold{{Tenant: "acme", Dataset: "spaces", HeldAt: at, Removed: 3, Rows: 7, Sample: []string{"s1"}, Reason: "many"}}
 	if err := s.Decide(ctx, a, []collector.Head{h}); err != nil {
 		t.Fatal(err)
 	}
 	begin() // and dies
-	if err := s.PutHold(ctx, collector.Hold{Tenant: "acme", Dataset: "spaces", HeldAt: at, Removed: 3, Rows: 7, Sample: []string{"s1"}, Reason: "many"}); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestUpgrade opens what each earlier release wrote: nothing of it is lost, and

@@ -302,6 +302,14 @@ func testSweep(t *testing.T, s *state.Store) {
 	ok(t, s.Swept(ctx, nil))
 }
 
+// hold decides that removals of a dataset have to wait.
+func hold(t fataler, s *state.Store, h collector.Hold) {
+	t.Helper()
+	a := begin(t, s, h.Tenant, "posture", h.Dataset)
+	a.Held = []collector.Hold{h}
+	ok(t, s.Decide(t.Context(), a, nil))
+}
+
 func testHolds(t *testing.T, s *state.Store) {
 	ctx := t.Context()
 	h := collector.Hold{
@@ -310,20 +318,36 @@ func testHolds(t *testing.T, s *state.Store) {
 	}
 	g := collector.Hold{Tenant: "acme", Dataset: "groups", RunID: uuid.New(), HeldAt: noon.Add(time.Second)}
 	x := collector.Hold{Tenant: "beta", Dataset: "spaces", RunID: uuid.New(), HeldAt: noon}
-	for _, hold := range []collector.Hold{h, g, x} {
-		ok(t, s.PutHold(ctx, hold))
+	for _, one := range []collector.Hold{h, g, x} {
+		hold(t, s, one)
 	}
 	equal(t, "all holds", []collector.Hold{g, h, x}, must[[]collector.Hold](t)(s.Holds(ctx, "")))
-	h.RunID, h.Removed, h.Approved = uuid.New(), 41, true
-	ok(t, s.PutHold(ctx, h))
+	h.RunID, h.Removed = uuid.New(), 41
+	hold(t, s, h)
 	equal(t, "holds of acme", []collector.Hold{g, h}, must[[]collector.Hold](t)(s.Holds(ctx, "acme")))
 	if n := must[int](t)(s.Approve(ctx, "acme")); n != 2 {
 		t.Errorf("approved %d holds, want 2", n)
 	}
-	g.Approved = true
+	g.Approved, h.Approved = true, true
 	equal(t, "after the approval", []collector.Hold{g, h, x}, must[[]collector.Hold](t)(s.Holds(ctx, "")))
-	ok(t, s.ClearHolds(ctx, "acme", []string{"spaces", "users"}))
-	equal(t, "after clearing", []collector.Hold{g, x}, must[[]collector.Hold](t)(s.Holds(ctx, "")))
+
+	// A run that had looked at a hold before it was approved keeps the approval, unless
+	// it sees with other eyes.
+	h.HeldAt, h.Approved = noon.Add(time.Hour), false
+	hold(t, s, h)
+	g.Fingerprint, g.Approved = "another", false
+	hold(t, s, g)
+	h.Approved = true
+	equal(t, "after a run beside the approval", []collector.Hold{g, h, x}, must[[]collector.Hold](t)(s.Holds(ctx, "")))
+
+	a := begin(t, s, "acme", "posture", "spaces")
+	a.Held, a.Passed = []collector.Hold{{Tenant: "acme", Dataset: "groups"}}, []string{"spaces", "users"}
+	ok(t, s.End(ctx, a, nil))
+	equal(t, "after a run that decided nothing", []collector.Hold{g, h, x}, must[[]collector.Hold](t)(s.Holds(ctx, "")))
+	a = begin(t, s, "acme", "posture", "spaces")
+	a.Passed = []string{"spaces", "users"}
+	ok(t, s.Decide(ctx, a, nil))
+	equal(t, "after one that passed", []collector.Hold{g, x}, must[[]collector.Hold](t)(s.Holds(ctx, "")))
 	if n := must[int](t)(s.Approve(ctx, "nobody")); n != 0 {
 		t.Errorf("approved %d holds of nobody", n)
 	}

@@ -72,7 +72,7 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 	for _, id := range []string{"acme", "other"} {
 		addSchedule(t, s, id, "posture", noon)
 		must[collector.Credential](t)(s.PutConsent(ctx, collector.Credential{Tenant: id, Kind: "3lo", Sealed: []byte("x"), Generation: 1}))
-		ok(t, s.PutHold(ctx, collector.Hold{Tenant: id, Dataset: "spaces"}))
+		hold(t, s, collector.Hold{Tenant: id, Dataset: "spaces"})
 	}
 	jobs := must[[]collector.Job](t)(s.Claim(ctx, "me", noon, time.Minute, 1))
 	decided := begun(t, s, jobs[0])
