@@ -113,6 +113,16 @@ func (s *Scheduler) giveBack(ctx context.Context, job Job) {
 	}
 }
 
+// ended lets go of a group whose row is gone. When that fails, it is free when its
+// lease ends.
+func (s *Scheduler) ended(ctx context.Context, job Job) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.Work.Ended(ctx, job); err != nil {
+		s.Log.Warn("free a group whose work was taken away", zap.String("tenant", job.Tenant), zap.String("group", job.Group), zap.Error(err))
+	}
+}
+
 func wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -151,7 +161,8 @@ func (s *Scheduler) work(ctx context.Context, job Job, tell Listener) (run schem
 		log.Error("the schedule cannot be computed; its row stays due in a day", zap.Error(err))
 		next = s.Now().Add(dormant)
 	} else if run, err = s.guarded(ctx, job, trigger, tell); errors.Is(err, ErrFenced) {
-		log.Warn("another process has taken over the work, or may have", zap.Error(err))
+		log.Warn("another process has taken over the work, or may have, or it was taken away", zap.Error(err))
+		s.ended(ctx, job)
 		return run, err
 	} else if err != nil && errors.Is(context.Cause(ctx), errStopped) {
 		s.giveBack(ctx, job) // Invariant 11: another replica, or the next process, runs it at once

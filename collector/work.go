@@ -61,6 +61,9 @@ type Work interface {
 	// GiveBack ends the lease of a job that was not done: its row is due as
 	// before, for whoever claims next. ErrFenced when it was taken over.
 	GiveBack(ctx context.Context, job Job) error
+	// Ended frees the group of a job whose row is gone, as when its tenant was
+	// removed, after its run has ended. It does nothing if the row is there.
+	Ended(ctx context.Context, job Job) error
 	// Finish ends a job: a schedule gets its next start and failure count, a
 	// one-off is deleted. ErrFenced when it was taken over.
 	Finish(ctx context.Context, job Job, next time.Time, failures int) error

@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
@@ -98,6 +102,83 @@ func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err e
 		rows += run.Written
 	}
 	return rows, a.store.FinishErasure(ctx, e, rows, a.out.now())
+}
+
+// occupied is for how long runs of a tenant are kept away while its rows are
+// erased, if the process dies meanwhile and nobody notices.
+const occupied = time.Hour
+
+// eraseTenant erases the rows of a removed tenant, after its last run has ended, and
+// returns how many there were. What such a run was doing is cut off when it renews its
+// lease; a process that is frozen or dead holds it up no longer than its lease.
+func (a *app) eraseTenant(ctx context.Context, id string) (int64, error) {
+	a.rewriting.Lock()
+	defer a.rewriting.Unlock()
+	for {
+		alone, err := a.store.Occupy(ctx, a.owner, id, a.out.now(), occupied)
+		if err != nil {
+			return 0, err
+		}
+		if alone {
+			break
+		}
+		a.trace("erase.waits")
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, fmt.Errorf("wait for the end of a run: %w", ctx.Err())
+		}
+	}
+	defer func() {
+		if err := a.store.Vacate(context.WithoutCancel(ctx), a.owner, id); err != nil {
+			a.log.Warn("runs of a tenant that was erased are kept away for an hour, should it come back", zap.String("tenant", id), zap.Error(err))
+		}
+	}()
+	switch _, err := a.store.Tenant(ctx, id); {
+	case err == nil:
+		return 0, fmt.Errorf("tenant %s was added again meanwhile: nothing was erased", id)
+	case !errors.Is(err, state.ErrUnknownTenant):
+		return 0, err
+	}
+	rows, err := a.warehouse.Erase(ctx, id)
+	if err != nil {
+		return rows, err
+	}
+	return rows, a.store.ForgetTenant(ctx, id, rows, a.out.now())
+}
+
+// eraseLate erases what came in of erased tenants since: a process that was frozen
+// in a run and wakes up may still send rows, and tells of the run.
+func (a *app) eraseLate(ctx context.Context) error {
+	stones, err := a.store.Tombstones(ctx)
+	if err != nil {
+		return err
+	}
+	var gone []string
+	for _, s := range stones {
+		if s.Erased >= 0 {
+			gone = append(gone, s.Tenant)
+		}
+	}
+	tenants, err := a.store.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	gone = slices.DeleteFunc(gone, func(id string) bool {
+		return slices.ContainsFunc(tenants, func(t collector.Tenant) bool { return t.ID == id })
+	})
+	late, err := a.warehouse.Holding(ctx, gone)
+	if err != nil {
+		return err
+	}
+	for _, id := range late {
+		rows, err := a.eraseTenant(ctx, id)
+		if err != nil {
+			return err
+		}
+		a.log.Warn("erased rows that came in after their tenant was erased", zap.String("tenant", id), zap.Int64("rows", rows))
+	}
+	return nil
 }
 
 // resumeErasures goes on with what an earlier process did not complete.

@@ -137,7 +137,8 @@ func (a *app) sqlAddress() string {
 }
 
 // housekeep deletes rows of attempts that can never become visible, a day after
-// they were voided, and history that is older than the retention.
+// they were voided, what is left of erasures, and history that is older than the
+// retention.
 func (a *app) housekeep(ctx context.Context) error {
 	t := time.NewTicker(time.Hour)
 	defer t.Stop()
@@ -147,6 +148,9 @@ func (a *app) housekeep(ctx context.Context) error {
 		}
 		if err := a.resumeErasures(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("go on with the erasure of persons", zap.Error(err))
+		}
+		if err := a.eraseLate(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("erase what came in of erased tenants", zap.Error(err))
 		}
 		if err := a.retain(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("delete old history", zap.Error(err))

@@ -252,50 +252,38 @@ func opRemove(ctx context.Context, a *app, p removeParams, _ func(any)) (removed
 	if _, ok := a.cfg.Tenant(p.ID); ok {
 		return res, usage("tenant %s is in the configuration, and would come back with the next start: take it out of %s first", p.ID, a.cfg.File)
 	}
-	stone, err := a.tombstone(ctx, p.ID)
+	err := a.store.RemoveTenant(ctx, p.ID, a.out.now())
+	if errors.Is(err, state.ErrUnknownTenant) {
+		err = a.wasRemoved(ctx, p.ID, err)
+	}
 	if err != nil {
 		return res, err
 	}
-	if err := a.store.RemoveTenant(ctx, p.ID, a.out.now()); err != nil && !errors.Is(err, state.ErrUnknownTenant) {
+	if p.Erase {
+		erased, err := a.eraseTenant(ctx, p.ID)
+		if err == nil {
+			res.Erased = erased
+		}
 		return res, err
 	}
-	if p.Erase {
-		a.rewriting.Lock()
-		defer a.rewriting.Unlock()
-		if stone.Erased, err = a.warehouse.Erase(ctx, p.ID); err != nil {
-			return res, err
-		}
-		if err := a.store.ForgetHeads(ctx, p.ID); err != nil {
-			return res, err
-		}
-		res.Erased = stone.Erased
-	} else if a.warehouse != nil {
-		var gone []schemas.Expected
-		for _, d := range tables() {
-			gone = append(gone, schemas.Expected{Tenant: p.ID, Dataset: d.Name, Group: d.Group, Removed: true})
-		}
-		if err := a.warehouse.Expect(ctx, gone); err != nil {
-			return res, err
-		}
+	if a.warehouse == nil {
+		return res, nil
 	}
-	return res, a.store.PutTombstone(ctx, stone)
+	var gone []schemas.Expected
+	for _, d := range tables() {
+		gone = append(gone, schemas.Expected{Tenant: p.ID, Dataset: d.Name, Group: d.Group, Removed: true})
+	}
+	return res, a.warehouse.Expect(ctx, gone)
 }
 
-// tombstone is what stays of a tenant: of one that is there, or of one that was.
-func (a *app) tombstone(ctx context.Context, id string) (collector.Tombstone, error) {
-	t, err := a.store.Tenant(ctx, id)
-	if err == nil {
-		return collector.Tombstone{Tenant: t.ID, Name: t.Name, SiteURL: t.SiteURL, RemovedAt: a.out.now().UTC(), Erased: -1}, nil
+// wasRemoved returns the error of a tenant that is not there, and nil if it was.
+func (a *app) wasRemoved(ctx context.Context, id string, unknown error) error {
+	stones, err := a.store.Tombstones(ctx)
+	if err != nil {
+		return err
 	}
-	if !errors.Is(err, state.ErrUnknownTenant) {
-		return collector.Tombstone{}, err
+	if slices.ContainsFunc(stones, func(s collector.Tombstone) bool { return s.Tenant == id }) {
+		return nil
 	}
-	stones, serr := a.store.Tombstones(ctx)
-	if serr != nil {
-		return collector.Tombstone{}, serr
-	}
-	if i := slices.IndexFunc(stones, func(s collector.Tombstone) bool { return s.Tenant == id }); i >= 0 {
-		return stones[i], nil
-	}
-	return collector.Tombstone{}, unknownTenant(err)
+	return unknownTenant(unknown)
 }

@@ -36,28 +36,3 @@ func (s *Store) Exposures(ctx context.Context, tenant string) ([]collector.Expos
 	})
 	return all, nil
 }
-
-// PutTombstone records that a tenant was removed.
-func (s *Store) PutTombstone(ctx context.Context, t collector.Tombstone) error {
-	_, err := s.db.ExecContext(ctx, `
-INSERT INTO tombstones (tenant, name, site_url, removed_at, erased) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (tenant) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, removed_at = excluded.removed_at, erased = excluded.erased`,
-		t.Tenant, t.Name, t.SiteURL, millis(t.RemovedAt), t.Erased)
-	if err != nil {
-		return fmt.Errorf("record the removal of tenant %s: %w", t.Tenant, err)
-	}
-	return nil
-}
-
-// Tombstones lists the removed tenants by id.
-func (s *Store) Tombstones(ctx context.Context) ([]collector.Tombstone, error) {
-	all, err := collect(ctx, s.db, func(r scanner) (t collector.Tombstone, err error) {
-		err = r.Scan(&t.Tenant, &t.Name, &t.SiteURL, instant{&t.RemovedAt}, &t.Erased)
-		return t, err
-	}, `SELECT tenant, name, site_url, removed_at, erased FROM tombstones`)
-	if err != nil {
-		return nil, fmt.Errorf("list removed tenants: %w", err)
-	}
-	slices.SortFunc(all, func(a, b collector.Tombstone) int { return cmp.Compare(a.Tenant, b.Tenant) })
-	return all, nil
-}

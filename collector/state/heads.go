@@ -235,13 +235,3 @@ func (s *Store) Swept(ctx context.Context, heads []schemas.Head) error {
 	}
 	return nil
 }
-
-// ForgetHeads drops the heads of a tenant whose rows were erased, so that it
-// would begin anew. Its attempt numbers go on: rows of a run that was frozen all
-// the while can never count as new ones.
-func (s *Store) ForgetHeads(ctx context.Context, tenant string) error {
-	if _, err := s.db.ExecContext(ctx, `DELETE FROM heads WHERE tenant = $1`, tenant); err != nil {
-		return fmt.Errorf("forget the heads of tenant %s: %w", tenant, err)
-	}
-	return nil
-}

@@ -112,12 +112,12 @@ func (s *Store) SetPaused(ctx context.Context, id string, paused bool) error {
 	return nil
 }
 
-// RemoveTenant erases a tenant with its credentials, schedules and holds. Its
-// heads and attempt numbers stay: rows in the warehouse keep their meaning, and
-// a tenant that comes back under the same id goes on counting. A run in
-// progress is fenced, and what it wrote is swept like that of other dead ones from
-// the given time on. Repeating it after a failure is safe; ErrUnknownTenant
-// when there is none.
+// RemoveTenant erases a tenant with its credentials, schedules and holds, and leaves
+// a tombstone. Its heads and attempt numbers stay: rows in the warehouse keep their
+// meaning, and a tenant that comes back under the same id goes on counting. A run in
+// progress is fenced, keeps its lane until it has noticed, and what it wrote is
+// swept like that of other dead ones from the given time on. Repeating it after a
+// failure is safe; ErrUnknownTenant when there is none.
 func (s *Store) RemoveTenant(ctx context.Context, id string, at time.Time) error {
 	// Credentials go first: after a crash in between, the tenant is still
 	// listed and can be removed again, and no secret is left behind unseen.
@@ -126,7 +126,7 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, at time.Time) error
 	}
 	err := s.db.tx(ctx, func(tx *sql.Tx) error {
 		for _, statement := range []string{
-			`UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0, quarantined_at = 0 WHERE tenant = $1`,
+			`UPDATE lanes SET lease_kind = '', quarantined_at = 0 WHERE tenant = $1`, // no claim holds it any more
 			`UPDATE attempts SET phase = 'ended' WHERE tenant = $1 AND phase IN ('running', 'left')`,
 			`DELETE FROM holds WHERE tenant = $1`,
 			`DELETE FROM exposures WHERE tenant = $1`,
@@ -137,6 +137,9 @@ func (s *Store) RemoveTenant(ctx context.Context, id string, at time.Time) error
 		}
 		// A run under way may still write: what it leaves is swept.
 		if _, err := tx.ExecContext(ctx, `UPDATE residue SET superseded_at = $2 WHERE tenant = $1 AND superseded_at = 0`, id, max(millis(at), 1)); err != nil {
+			return err
+		}
+		if err := bury(ctx, tx, id, at); err != nil {
 			return err
 		}
 		n, err := affected(ctx, tx, `DELETE FROM tenants WHERE id = $1`, id) // work goes with it

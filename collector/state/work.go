@@ -197,6 +197,17 @@ func (s *Store) GiveBack(ctx context.Context, job collector.Job) error {
 	return nil
 }
 
+// Ended implements collector.Work.
+func (s *Store) Ended(ctx context.Context, job collector.Job) error {
+	_, err := s.db.ExecContext(ctx, `
+UPDATE lanes SET lease_kind = '', lease_owner = '', lease_until = 0 WHERE tenant = $1 AND grp = $2 AND lease_owner = $3 AND fence = $4
+AND NOT EXISTS (SELECT 1 FROM work w WHERE w.tenant = $1 AND w.kind = $5)`, job.Tenant, job.Group, job.Owner, job.Fence, job.Kind)
+	if err != nil {
+		return fmt.Errorf("free %s/%s: %w", job.Tenant, job.Group, err)
+	}
+	return nil
+}
+
 // NextDue implements collector.Work. A row whose lane is leased counts from the
 // end of the lease.
 func (s *Store) NextDue(ctx context.Context) (time.Time, error) {

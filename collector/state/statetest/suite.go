@@ -21,6 +21,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 	}{
 		{"Tenants", testTenants},
 		{"RemoveTenant", testRemoveTenant},
+		{"Erase", testErase},
 		{"Schedules", testSchedules},
 		{"Enqueue", testEnqueue},
 		{"Claim", testClaim},

@@ -90,6 +90,11 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 	if err := s.Decide(ctx, running, moved(running, "spaces")); !errors.Is(err, collector.ErrFenced) {
 		t.Errorf("its run can still decide: %v", err)
 	}
+	if _, err := s.Begin(ctx, collector.Begin{Tenant: "acme", Group: "posture", Datasets: []string{"spaces"}, RunID: running.RunID, Owner: running.Owner, Fence: jobs[0].Fence, StartedAt: noon}); !errors.Is(err, collector.ErrFenced) {
+		t.Errorf("its run can still begin another attempt: %v", err)
+	}
+	equal(t, "tombstones", []collector.Tombstone{{Tenant: "acme", Name: "Tenant acme", SiteURL: "https://acme.example", RemovedAt: noon, Erased: -1}},
+		must[[]collector.Tombstone](t)(s.Tombstones(ctx)))
 	if _, err := s.Credential(ctx, "acme", "3lo"); !errors.Is(err, collector.ErrNoCredential) {
 		t.Errorf("its credential is still there: %v", err)
 	}
@@ -109,10 +114,78 @@ func testRemoveTenant(t *testing.T, s *state.Store) {
 		t.Errorf("heads after the removal: %+v", heads)
 	}
 	addTenants(t, s, "acme")
-	if again := begin(t, s, "acme", "posture", "spaces"); again.Seq != running.Seq+1 {
-		t.Errorf("a tenant that came back got attempt %d after %d", again.Seq, running.Seq)
+	addSchedule(t, s, "acme", "posture", noon)
+	if early := claim(t, s, "you", noon, 5); len(early) != 1 || early[0].Tenant != "other" {
+		t.Errorf("claimed beside the run of before the removal: %+v", early)
 	}
+	again := claim(t, s, "you", noon.Add(time.Minute), 5)
+	if len(again) != 2 || again[0].Tenant != "acme" {
+		t.Fatalf("after the lease of that run: %+v", again)
+	}
+	if a := begun(t, s, again[0]); a.Seq <= running.Seq {
+		t.Errorf("a tenant that came back got attempt %d after %d", a.Seq, running.Seq)
+	}
+	ok(t, s.Finish(ctx, again[0], noon.Add(time.Hour), 0))
 	// A removal that stopped half-way is repeated without harm.
 	ok(t, s.DeleteCredentials(ctx, "acme"))
 	ok(t, s.RemoveTenant(ctx, "acme", noon))
+}
+
+// testErase: the runs of a tenant whose rows are being erased are kept away, from
+// when the last one has ended until the erasure has, also if it comes back.
+func testErase(t *testing.T, s *state.Store) {
+	ctx := t.Context()
+	addTenants(t, s, "acme")
+	addSchedule(t, s, "acme", "posture", noon)
+	addSchedule(t, s, "acme", "audit", noon)
+	jobs := claim(t, s, "me", noon, 2)
+	ok(t, s.Finish(ctx, jobs[0], noon, 0))
+	job := jobs[1]
+	a := begun(t, s, job)
+	ok(t, s.Decide(ctx, a, moved(a, "spaces")))
+	must[collector.Erasure](t)(s.AskErasure(ctx, "acme", "account", noon))
+	ok(t, s.Ended(ctx, job)) // its row is there: nothing happens
+	ok(t, s.Renew(ctx, job, noon, lease))
+	ok(t, s.RemoveTenant(ctx, "acme", noon))
+
+	occupied := func(want bool, now time.Time) {
+		t.Helper()
+		if got := must[bool](t)(s.Occupy(ctx, "me", "acme", now, time.Hour)); got != want {
+			t.Fatalf("occupied: %v, want %v", got, want)
+		}
+	}
+	occupied(false, noon)
+	ok(t, s.Ended(ctx, collector.Job{Tenant: "acme", Group: job.Group, Kind: job.Kind, Owner: "you", Fence: job.Fence})) // another's
+	occupied(false, noon)
+	ok(t, s.Ended(ctx, job))
+	occupied(true, noon)
+	occupied(true, noon)
+	if got := must[bool](t)(s.Occupy(ctx, "you", "acme", noon, time.Hour)); got {
+		t.Error("erased twice at a time")
+	}
+	ok(t, s.ForgetTenant(ctx, "acme", 7, noon))
+	ok(t, s.ForgetTenant(ctx, "acme", 3, noon)) // what came late
+	if stones := must[[]collector.Tombstone](t)(s.Tombstones(ctx)); len(stones) != 1 || stones[0].Erased != 10 {
+		t.Errorf("tombstones: %+v", stones)
+	}
+	if heads := must[[]collector.Head](t)(s.Heads(ctx, "acme")); len(heads) > 0 {
+		t.Errorf("heads: %+v", heads)
+	}
+	if e := must[[]collector.Erasure](t)(s.Erasures(ctx)); len(e) != 1 || e[0].Account != "" || e[0].DoneAt.IsZero() {
+		t.Errorf("erasures of persons: %+v", e)
+	}
+
+	addTenants(t, s, "acme")
+	addSchedule(t, s, "acme", "posture", noon)
+	if jobs := claim(t, s, "you", noon, 5); len(jobs) > 0 {
+		t.Errorf("claimed while its rows are being erased: %+v", jobs)
+	}
+	ok(t, s.Vacate(ctx, "you", "acme"))
+	if jobs := claim(t, s, "you", noon, 5); len(jobs) > 0 {
+		t.Errorf("claimed while its rows are being erased by somebody else: %+v", jobs)
+	}
+	ok(t, s.Vacate(ctx, "me", "acme"))
+	if jobs := claim(t, s, "you", noon, 5); len(jobs) != 1 {
+		t.Errorf("claimed after that: %+v", jobs)
+	}
 }
