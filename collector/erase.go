@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // else can decide meanwhile, and the next run finds what the ledger knows. A
 // dataset of which present rows were erased begins an epoch with its next run: a
 // person who is still on the site is read again, and told of in one baseline
-// change (Invariant 4). A failure leaves an attempt that decided nothing; the
+// change (Invariant 4). After three deaths in a row nothing is erased, and the group
+// is quarantined: a *QuarantineError. A failure leaves an attempt that decided nothing; the
 // erasure can be repeated. The row that is returned, and recorded, says nothing
 // of the person; its Written is how many rows there were.
 func (r *Runner) Erase(ctx context.Context, req Request, account string) (schemas.Run, error) {
@@ -39,6 +41,17 @@ func (r *Runner) Erase(ctx context.Context, req Request, account string) (schema
 		defer cancel()
 		_ = r.Ledger.Leave(ctx, a) // it is told as abandoned by the next attempt
 		return row, err
+	}
+	if err := r.tellAbandoned(ctx, a); err != nil {
+		return leave(err)
+	}
+	if a.Quarantined { // Invariant 7: to go on would forget the deaths before
+		closed := &QuarantineError{Quarantine{row.Tenant, row.Group, row.StartedAt}}
+		row.Outcome, row.EndedAt, row.Error = schemas.OutcomeQuarantined, row.StartedAt, closed.Error()
+		if err := r.Record(ctx, row); err != nil {
+			return leave(err)
+		}
+		return row, errors.Join(closed, r.Ledger.End(ctx, a, nil))
 	}
 	if row.Written, err = r.Warehouse.ErasePerson(ctx, tables, row.Tenant, account); err != nil {
 		return leave(err)

@@ -59,6 +59,30 @@ func TestQuarantineReadsNothing(t *testing.T) {
 	}
 }
 
+// TestErasureForgetsNoDeaths: the erasure of a person is an attempt like others, and
+// not one after which runs that took the process down count no more.
+func TestErasureForgetsNoDeaths(t *testing.T) {
+	w := newWorld(t, small())
+	w.run(schemas.GroupPosture)
+	erase := func() (schemas.Run, error) {
+		return w.runner.Erase(t.Context(), collector.Request{Tenant: w.tenant, Group: schemas.GroupPosture, Trigger: collector.TriggerManual, Owner: uuid.NewString()}, "nobody")
+	}
+	w.die(schemas.GroupPosture, 1)
+	if _, err := erase(); err != nil {
+		t.Fatal(err)
+	}
+	w.want("SELECT outcome, count() FROM sitedrift.runs WHERE tenant_id = $T GROUP BY outcome ORDER BY outcome", "abandoned 1", "changed 1", "erased 1")
+	w.die(schemas.GroupPosture, collector.QuarantineAfter)
+	closed := (*collector.QuarantineError)(nil)
+	if row, err := erase(); !errors.As(err, &closed) || row.Outcome != schemas.OutcomeQuarantined {
+		t.Errorf("an erasure after three deaths: %+v, %v", row, err)
+	}
+	w.want("SELECT outcome, count() FROM sitedrift.runs WHERE tenant_id = $T GROUP BY outcome ORDER BY outcome", "abandoned 4", "changed 1", "erased 1", "quarantined 1")
+	if all, err := w.store.Quarantines(t.Context(), w.tenant.ID); err != nil || len(all) != 1 {
+		t.Errorf("quarantines %v, %v", all, err)
+	}
+}
+
 // TestWhoLivesOnIsNoDeath: a warehouse that cannot be reached and panics cost the
 // process nothing, however often; they are told of later.
 func TestWhoLivesOnIsNoDeath(t *testing.T) {

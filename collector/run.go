@@ -219,16 +219,21 @@ func (x *run) repair(ctx context.Context) error {
 	if err := x.show(ctx, heads); err != nil {
 		return err
 	}
-	for _, a := range x.attempt.Abandoned {
+	return x.tellAbandoned(ctx, x.attempt)
+}
+
+// tellAbandoned tells of attempts before this one that never ended.
+func (r *Runner) tellAbandoned(ctx context.Context, now *Attempt) error {
+	for _, a := range now.Abandoned {
 		cause := "the process stopped before the run ended"
 		if a.Left {
 			cause = "the end of the run could not be recorded"
 		}
 		row := schemas.Run{
-			RunID: a.RunID, Tenant: x.tenant.ID, Group: x.request.Group, Seq: a.Seq, Outcome: schemas.OutcomeAbandoned,
-			Trigger: string(a.Trigger), StartedAt: a.StartedAt, EndedAt: x.started, Error: cause,
+			RunID: a.RunID, Tenant: now.Tenant, Group: now.Group, Seq: a.Seq, Outcome: schemas.OutcomeAbandoned,
+			Trigger: string(a.Trigger), StartedAt: a.StartedAt, EndedAt: now.StartedAt, Error: cause,
 		}
-		if err := x.Record(ctx, row); err != nil {
+		if err := r.Record(ctx, row); err != nil {
 			return fmt.Errorf("record an abandoned run: %w", err)
 		}
 	}
