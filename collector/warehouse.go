@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"time"
 
 	"github.com/sitedrift/sitedrift/schemas"
 )
@@ -46,6 +47,7 @@ type Warehouse interface {
 	ErasePerson(ctx context.Context, tables []*schemas.Dataset, tenant, account string) (int64, error)
 	// Seen tells of each tenant and group which attempts the warehouse has seen.
 	Seen(ctx context.Context) ([]schemas.Seen, error)
-	// Expect records what tenants are meant to deliver.
-	Expect(ctx context.Context, expected []schemas.Expected) error
+	// Expect records what tenants are meant to deliver, as it was decided at the time
+	// asOf: what was decided later stays.
+	Expect(ctx context.Context, asOf time.Time, expected []schemas.Expected) error
 }

@@ -174,7 +174,7 @@ func (w *world) expect() {
 	for _, d := range datasets.All() {
 		expected = append(expected, schemas.Expected{Tenant: w.tenant.ID, Dataset: d.Name, Group: d.Group, Cadence: time.Hour})
 	}
-	if err := w.warehouse.Expect(w.t.Context(), expected); err != nil {
+	if err := w.warehouse.Expect(w.t.Context(), w.clock.now(), expected); err != nil {
 		w.t.Fatal(err)
 	}
 }

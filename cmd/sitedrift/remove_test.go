@@ -155,3 +155,25 @@ func TestLateRowsAreErased(t *testing.T) {
 		t.Errorf("taken %v, %v", ok, err)
 	}
 }
+
+// TestRemovedTenantHasNoTiles: a replica that looked at the tenants before one was
+// removed, and tells of them afterwards, does not bring its tiles back.
+func TestRemovedTenantHasNoTiles(t *testing.T) {
+	w := newWayWorld(t)
+	w.app.cfg.Tenants = nil
+	now, calls := w.app.out.now, 0
+	w.app.out.now = func() time.Time {
+		if calls++; calls == 2 { // it has looked
+			w.clock.set(w.clock.now().Add(time.Second))
+			if _, err := opRemove(t.Context(), w.app, removeParams{ID: "acme"}, nil); err != nil {
+				t.Error(err)
+			}
+			w.clock.set(w.clock.now().Add(time.Second))
+		}
+		return now()
+	}
+	if err := w.app.expect(t.Context()); err != nil || calls < 3 {
+		t.Fatalf("%d looks at the clock, %v", calls, err)
+	}
+	w.want("SELECT count() FROM tiles WHERE tenant_id = 'acme'", "0")
+}

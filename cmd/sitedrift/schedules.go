@@ -121,6 +121,7 @@ func groupsInUse() (groups []string) {
 // expect tells the warehouse what each tenant is meant to deliver, so that
 // dashboards can show what was never read.
 func (a *app) expect(ctx context.Context) error {
+	asOf := a.out.now() // before the look: a tenant that is removed meanwhile stays removed
 	tenants, err := a.store.Tenants(ctx)
 	if err != nil {
 		return err
@@ -141,7 +142,7 @@ func (a *app) expect(ctx context.Context) error {
 			all = append(all, e)
 		}
 	}
-	return a.warehouse.Expect(ctx, all)
+	return a.warehouse.Expect(ctx, asOf, all)
 }
 
 // cadence is the time between two starts of a schedule, at present.

@@ -273,7 +273,7 @@ func opRemove(ctx context.Context, a *app, p removeParams, _ func(any)) (removed
 	for _, d := range tables() {
 		gone = append(gone, schemas.Expected{Tenant: p.ID, Dataset: d.Name, Group: d.Group, Removed: true})
 	}
-	return res, a.warehouse.Expect(ctx, gone)
+	return res, a.warehouse.Expect(ctx, a.out.now(), gone)
 }
 
 // wasRemoved returns the error of a tenant that is not there, and nil if it was.

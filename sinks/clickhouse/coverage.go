@@ -61,25 +61,25 @@ func coverageRow(b *schemas.Block, i int) (schemas.Coverage, error) {
 	return c, nil
 }
 
-// Expect records what tenants are meant to deliver; the latest word on a tenant
-// and dataset counts.
-func (w *Warehouse) Expect(ctx context.Context, expected []schemas.Expected) error {
+// Expect records what tenants are meant to deliver, as it was decided at the time
+// asOf; the latest decision on a tenant and dataset counts, in whichever order they
+// are told of.
+func (w *Warehouse) Expect(ctx context.Context, asOf time.Time, expected []schemas.Expected) error {
 	if len(expected) == 0 {
 		return nil
 	}
-	return w.inTurn(ctx, func() error { return w.insertExpected(ctx, expected) })
+	return w.inTurn(ctx, func() error { return w.insertExpected(ctx, asOf, expected) })
 }
 
-func (w *Warehouse) insertExpected(ctx context.Context, expected []schemas.Expected) error {
+func (w *Warehouse) insertExpected(ctx context.Context, asOf time.Time, expected []schemas.Expected) error {
 	batch, err := w.conn.PrepareBatch(ctx, "INSERT INTO "+w.layout.object(expectedName)+
 		" (tenant_id, dataset, dataset_group, cadence_seconds, paused, removed, updated_at)")
 	if err != nil {
 		return fmt.Errorf("record what %d tiles expect: %w", len(expected), err)
 	}
 	defer func() { _ = batch.Close() }()
-	now := w.now().UTC()
 	for _, e := range expected {
-		if err := batch.Append(e.Tenant, e.Dataset, e.Group, uint64(e.Cadence/time.Second), e.Paused, e.Removed, now); err != nil {
+		if err := batch.Append(e.Tenant, e.Dataset, e.Group, uint64(e.Cadence/time.Second), e.Paused, e.Removed, asOf.UTC()); err != nil {
 			return fmt.Errorf("record that tenant %s delivers %s: %w", e.Tenant, e.Dataset, err)
 		}
 	}

@@ -225,7 +225,7 @@ func TestRunsAndTheirGates(t *testing.T) {
 
 func expect(t *testing.T, w *Warehouse, list ...schemas.Expected) {
 	t.Helper()
-	if err := w.Expect(t.Context(), list); err != nil {
+	if err := w.Expect(t.Context(), w.now(), list); err != nil {
 		t.Fatal(err)
 	}
 }
