@@ -205,6 +205,7 @@ func (s *Scheduler) finish(ctx context.Context, log *zap.Logger, job Job, next t
 		}
 		log.Error("finish the work", zap.Error(err))
 		if errors.Is(err, ErrFenced) {
+			s.ended(ctx, job)
 			return
 		}
 		if wait(ctx, pause); ctx.Err() != nil {
@@ -246,9 +247,10 @@ func (s *Scheduler) guarded(ctx context.Context, job Job, trigger Trigger, tell 
 	renewing.Go(func() { s.renew(ctx, cancel, job) })
 	tenant, err := s.Tenant(ctx, job.Tenant)
 	if err != nil {
-		return run, fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
+		err = fmt.Errorf("look up tenant %s: %w", job.Tenant, err)
+	} else {
+		run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Fence: job.Fence, Listener: tell})
 	}
-	run, err = s.Run(ctx, Request{Tenant: tenant, Group: job.Group, Datasets: job.Datasets, Trigger: trigger, Owner: job.Claim(), Fence: job.Fence, Listener: tell})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrFenced) && !errors.Is(err, ErrFenced) {
 		err = errors.Join(err, cause)
 	}

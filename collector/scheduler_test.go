@@ -388,3 +388,66 @@ func TestNothingIsClaimedInVain(t *testing.T) {
 		t.Errorf("runs (-want +got):\n%s", diff)
 	}
 }
+
+// TestSilenceBeforeTheRunIsNoFailure: a replica that falls silent between a claim and
+// its run begins nothing, and the job goes back as it was (Invariant 11).
+func TestSilenceBeforeTheRunIsNoFailure(t *testing.T) {
+	d := newDesk(t, "acme")
+	d.clock.advance(2 * time.Hour)
+	jobs, err := d.store.Claim(t.Context(), d.Owner, d.clock.now(), time.Minute, 1)
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("%+v, %v", jobs, err)
+	}
+	d.Heartbeat = &collector.Heartbeat{Replicas: d.store, Owner: d.Owner, Now: d.clock.now, Log: zap.NewNop()} // nobody knows that it lives
+	d.Scheduler.Tenant = func(ctx context.Context, id string) (collector.Tenant, error) {
+		<-ctx.Done()
+		return collector.Tenant{}, ctx.Err()
+	}
+	if _, err := d.RunNow(t.Context(), jobs[0], collector.Listener{}); !errors.Is(err, collector.ErrFenced) {
+		t.Errorf("the job ended with %v", err)
+	}
+	if err := d.store.FreeJobs(t.Context(), d.Owner); err != nil {
+		t.Fatal(err)
+	}
+	again, err := d.store.Claim(t.Context(), d.Owner, d.clock.now(), time.Minute, 1)
+	if err != nil || len(again) != 1 || again[0].Failures != 0 || !again[0].Tick.Equal(jobs[0].Tick) {
+		t.Errorf("after the silence: %+v, %v", again, err)
+	}
+}
+
+// TestWorkOfARemovedTenantIsLetGo: a run that ends after its tenant was removed, or
+// that finds it gone, leaves the group free at once.
+func TestWorkOfARemovedTenantIsLetGo(t *testing.T) {
+	for _, when := range []string{"before the run", "in the run", "after the run"} {
+		t.Run(when, func(t *testing.T) {
+			d := newDesk(t, "acme")
+			d.clock.advance(2 * time.Hour)
+			jobs, err := d.store.Claim(t.Context(), d.Owner, d.clock.now(), time.Minute, 1)
+			if err != nil || len(jobs) != 1 {
+				t.Fatalf("%+v, %v", jobs, err)
+			}
+			remove := func() {
+				if err := d.store.RemoveTenant(t.Context(), "acme", d.clock.now()); err != nil {
+					t.Error(err)
+				}
+			}
+			d.Scheduler.Run = func(context.Context, collector.Request) (schemas.Run, error) {
+				switch when {
+				case "in the run":
+					remove()
+					return schemas.Run{}, collector.ErrFenced
+				case "after the run":
+					remove()
+				}
+				return schemas.Run{}, nil
+			}
+			if when == "before the run" {
+				remove()
+			}
+			_, _ = d.RunNow(t.Context(), jobs[0], collector.Listener{})
+			if free, err := d.store.Occupy(t.Context(), "somebody", "acme", d.clock.now(), time.Hour); err != nil || !free {
+				t.Errorf("the group is free: %v, %v", free, err)
+			}
+		})
+	}
+}
