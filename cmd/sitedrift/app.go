@@ -81,8 +81,10 @@ type app struct {
 	reaches   map[string]*http.Transport // by tenant
 
 	// rewriting is held by a backup, and by what takes rows out that heads count:
-	// neither meets half of the other.
+	// neither meets half of the other. Who holds a group's lease may wait for it; who
+	// holds it waits for no lease.
 	rewriting sync.Mutex
+	erasing   sync.Mutex // held by the erasure of a tenant
 
 	closers []func(context.Context) error
 }
@@ -332,7 +334,7 @@ func (a *app) join() {
 		SpoolDir: a.cfg.DataDir, SpoolMemory: 32 << 20, Now: a.out.now, Log: a.log.Named("run"), Trace: a.out.trace, Observe: a.metrics.observe,
 	}
 	a.scheduler = &collector.Scheduler{
-		Work: a.store, Tenant: a.store.Tenant, Run: a.runner.Run, Dormant: a.dormant, Heartbeat: a.heartbeat, Usable: a.warehouse.Usable,
+		Work: a.store, Tenant: a.store.Tenant, Run: a.run, Dormant: a.dormant, Heartbeat: a.heartbeat, Usable: a.warehouse.Usable,
 		Owner: a.owner, Workers: l.Concurrency, Lease: time.Minute, Jitter: a.cfg.Jitter, Grace: stopGrace, Now: a.out.now, Log: a.log.Named("schedule"),
 	}
 }

@@ -84,8 +84,6 @@ func opErasePerson(ctx context.Context, a *app, p eraseParams, _ func(any)) (era
 
 // erase does one erasure, group by group, between the runs of each.
 func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err error) {
-	a.rewriting.Lock()
-	defer a.rewriting.Unlock()
 	for _, group := range schemas.Groups {
 		job, err := a.takeJob(ctx, e.Tenant, group, nil)
 		if err != nil {
@@ -93,7 +91,7 @@ func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err e
 		}
 		s := *a.scheduler // its leases, for another kind of work
 		s.Run = func(ctx context.Context, req collector.Request) (schemas.Run, error) {
-			return a.runner.Erase(ctx, req, e.Account)
+			return a.erasePerson(ctx, req, e)
 		}
 		run, err := s.RunNow(ctx, job, collector.Listener{})
 		if err != nil {
@@ -104,6 +102,29 @@ func (a *app) erase(ctx context.Context, e collector.Erasure) (rows int64, err e
 	return rows, a.store.FinishErasure(ctx, e, rows, a.out.now())
 }
 
+// erasePerson erases a person from one group, whose lease the caller has.
+func (a *app) erasePerson(ctx context.Context, req collector.Request, e collector.Erasure) (schemas.Run, error) {
+	a.rewriting.Lock()
+	defer a.rewriting.Unlock()
+	return a.runner.Erase(ctx, req, e.Account)
+}
+
+// run runs a group, after the erasures of persons that are not complete: a process
+// that died in one may have deleted rows that the heads still count, and the run would
+// take that for a loss of the warehouse.
+func (a *app) run(ctx context.Context, req collector.Request) (schemas.Run, error) {
+	pending, err := a.store.PendingErasures(ctx, req.Tenant.ID)
+	if err != nil {
+		return schemas.Run{}, err
+	}
+	for _, e := range pending {
+		if _, err := a.erasePerson(ctx, req, e); err != nil {
+			return schemas.Run{}, fmt.Errorf("before the run: %w", err)
+		}
+	}
+	return a.runner.Run(ctx, req)
+}
+
 // occupied is for how long runs of a tenant are kept away while its rows are
 // erased, if the process dies meanwhile and nobody notices.
 const occupied = time.Hour
@@ -112,8 +133,13 @@ const occupied = time.Hour
 // returns how many there were. What such a run was doing is cut off when it renews its
 // lease; a process that is frozen or dead holds it up no longer than its lease.
 func (a *app) eraseTenant(ctx context.Context, id string) (int64, error) {
-	a.rewriting.Lock()
-	defer a.rewriting.Unlock()
+	a.erasing.Lock()
+	defer a.erasing.Unlock()
+	defer func() {
+		if err := a.store.Vacate(context.WithoutCancel(ctx), a.owner, id); err != nil {
+			a.log.Warn("runs of a tenant that was erased are kept away for an hour, should it come back", zap.String("tenant", id), zap.Error(err))
+		}
+	}()
 	for {
 		alone, err := a.store.Occupy(ctx, a.owner, id, a.out.now(), occupied)
 		if err != nil {
@@ -129,17 +155,14 @@ func (a *app) eraseTenant(ctx context.Context, id string) (int64, error) {
 			return 0, fmt.Errorf("wait for the end of a run: %w", ctx.Err())
 		}
 	}
-	defer func() {
-		if err := a.store.Vacate(context.WithoutCancel(ctx), a.owner, id); err != nil {
-			a.log.Warn("runs of a tenant that was erased are kept away for an hour, should it come back", zap.String("tenant", id), zap.Error(err))
-		}
-	}()
 	switch _, err := a.store.Tenant(ctx, id); {
 	case err == nil:
 		return 0, fmt.Errorf("tenant %s was added again meanwhile: nothing was erased", id)
 	case !errors.Is(err, state.ErrUnknownTenant):
 		return 0, err
 	}
+	a.rewriting.Lock()
+	defer a.rewriting.Unlock()
 	rows, err := a.warehouse.Erase(ctx, id)
 	if err != nil {
 		return rows, err

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sitedrift/sitedrift/collector"
+	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/config"
 	"github.com/sitedrift/sitedrift/schemas"
 	"github.com/sitedrift/sitedrift/sinks/clickhouse"
@@ -176,4 +178,26 @@ func TestRemovedTenantHasNoTiles(t *testing.T) {
 		t.Fatalf("%d looks at the clock, %v", calls, err)
 	}
 	w.want("SELECT count() FROM tiles WHERE tenant_id = 'acme'", "0")
+}
+
+// TestRunAfterAnUnfinishedErasure: a process dies while it erases a person, and
+// another replica runs the group before anybody goes on with the erasure. It does not
+// take what was deleted for a loss of the warehouse.
+func TestRunAfterAnUnfinishedErasure(t *testing.T) {
+	w := newWayWorld(t)
+	person := w.site.AddUser(sim.User{DisplayName: "Erika Mustermann", Email: "erika@example.com"})
+	if _, err := w.site.AddPermission(w.site.Truth().Spaces[0].ID, sim.Permission{PrincipalType: "user", PrincipalID: person.AccountID, Operation: "read", Target: "space"}); err != nil {
+		t.Fatal(err)
+	}
+	w.sync(time.Hour)
+	w.dies("erase.deleted", func() {
+		_, _ = opErasePerson(t.Context(), w.app, eraseParams{ID: "acme", Account: person.AccountID, Yes: true}, nil)
+	})
+	w.clock.set(w.clock.now().Add(25 * time.Hour)) // its lease has ended
+	w.app.runner.Glances = &collector.Glances{}    // as in another process
+	if n, err := w.app.scheduler.RunDue(t.Context()); err != nil || n == 0 {
+		t.Fatalf("%d runs, %v", n, err)
+	}
+	w.want("SELECT countIf(outcome = 'baseline_mismatch'), countIf(outcome = 'erased') > 0 FROM runs WHERE tenant_id = 'acme'", "0 1")
+	w.want("SELECT dataset, change FROM changes WHERE tenant_id = 'acme' AND change NOT IN ('baseline', 'coverage', 'changed') AND dataset != 'user_activity'")
 }

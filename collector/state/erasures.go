@@ -42,6 +42,15 @@ func (s *Store) Erasures(ctx context.Context) ([]collector.Erasure, error) {
 	return all, nil
 }
 
+// PendingErasures lists the erasures of persons from a tenant that are not complete.
+func (s *Store) PendingErasures(ctx context.Context, tenant string) ([]collector.Erasure, error) {
+	all, err := collect(ctx, s.db, scanErasure, `SELECT `+erasureColumns+` FROM erasures WHERE tenant = $1 AND done_at = 0`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("look for unfinished erasures from tenant %s: %w", tenant, err)
+	}
+	return all, nil
+}
+
 // FinishErasure records that a person is erased, drops holds whose samples name
 // the account, and forgets the account.
 func (s *Store) FinishErasure(ctx context.Context, e collector.Erasure, rows int64, now time.Time) error {

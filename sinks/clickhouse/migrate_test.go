@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -163,6 +164,33 @@ func TestOlderRelease(t *testing.T) {
 	exec(t, w, "INSERT INTO sitedrift.schema_versions VALUES (1000, 999, now64(3))")
 	if _, err := old.Migrate(t.Context()); !errors.As(err, &refused) || len(refused.Refused) != 1 || !strings.Contains(refused.Refused[0].What, "version 999 or newer") {
 		t.Errorf("where it must not, the older release: %v", err)
+	}
+}
+
+// TestReplicasMigrateAtOnce: replicas that start together on a new database, or with a
+// new release, bring it to the declared schema beside each other.
+func TestReplicasMigrateAtOnce(t *testing.T) {
+	together := func(when string, declared ...*schemas.Dataset) {
+		t.Helper()
+		var all sync.WaitGroup
+		for range 4 {
+			w := connect(t, func(s *Settings) { s.Datasets = declared })
+			all.Go(func() {
+				if _, err := w.Migrate(t.Context()); err != nil {
+					t.Errorf("%s: %v", when, err)
+				}
+			})
+		}
+		all.Wait()
+		w := connect(t, func(s *Settings) { s.Datasets = declared })
+		if got := steps(plan(t, w)); got != "" {
+			t.Errorf("%s the plan is not empty:\n%s", when, got)
+		}
+	}
+	for range 5 {
+		openBare(t, nil)
+		together("on a new database", confluence.Groups.Dataset)
+		together("with a new release", grown.Dataset, confluence.GroupMembers.Dataset)
 	}
 }
 
