@@ -24,8 +24,9 @@ func scanTenant(s scanner) (t collector.Tenant, err error) {
 	return t, err
 }
 
-// PutTenant stores a tenant, or replaces the one with its id; CreatedAt stays
-// what it was at first.
+// PutTenant stores a tenant, or replaces the one with its id; CreatedAt stays what it
+// was at first. One that is paused stays so, also if that came after the caller read
+// it: SetPaused resumes it.
 func (s *Store) PutTenant(ctx context.Context, t collector.Tenant) error {
 	return putTenant(ctx, s.db, t)
 }
@@ -59,7 +60,7 @@ func putTenant(ctx context.Context, q querier, t collector.Tenant) error {
 	}
 	_, err := q.ExecContext(ctx, `
 INSERT INTO tenants (id, name, site_url, deployment, cloud_id, paused, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, deployment = excluded.deployment, cloud_id = excluded.cloud_id, paused = excluded.paused`,
+ON CONFLICT (id) DO UPDATE SET name = excluded.name, site_url = excluded.site_url, deployment = excluded.deployment, cloud_id = excluded.cloud_id, paused = tenants.paused OR excluded.paused`,
 		t.ID, t.Name, t.SiteURL, cmp.Or(t.Deployment, schemas.Cloud), t.CloudID, t.Paused, millis(t.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("store tenant %s: %w", t.ID, err)

@@ -26,8 +26,13 @@ func testTenants(t *testing.T, s *state.Store) {
 	equal(t, "changed tenant", changed, must[collector.Tenant](t)(s.Tenant(ctx, "acme")))
 
 	ok(t, s.SetPaused(ctx, "acme", true))
+	ok(t, s.PutTenant(ctx, changed)) // by somebody who had read it before
 	if !must[collector.Tenant](t)(s.Tenant(ctx, "acme")).Paused {
 		t.Error("acme is not paused")
+	}
+	ok(t, s.SetPaused(ctx, "acme", false))
+	if must[collector.Tenant](t)(s.Tenant(ctx, "acme")).Paused {
+		t.Error("acme is still paused")
 	}
 	for _, id := range []string{"", "Acme", "-x", "a/b", "a b", "a\nb", strings.Repeat("a", 64)} {
 		if err := s.PutTenant(ctx, collector.Tenant{ID: id}); err == nil {
