@@ -182,7 +182,7 @@ func (p *Plan) columns(l layout, t table, found *foundTable) {
 		i := slices.IndexFunc(found.columns, func(f column) bool { return f.name == c.name })
 		switch {
 		case i < 0:
-			p.step(t.name, "the column "+c.name+" is new", fmt.Sprintf("ALTER TABLE %s%s ADD COLUMN %s%s", l.object(t.name), l.onCluster(), c.definition(), after))
+			p.step(t.name, "the column "+c.name+" is new", fmt.Sprintf("ALTER TABLE %s%s ADD COLUMN IF NOT EXISTS %s%s", l.object(t.name), l.onCluster(), c.definition(), after))
 		case found.columns[i].typ != c.typ:
 			p.refuse(t.name, "declare a new column beside it, or make a new table, copy the rows and exchange the two, while no daemon runs",
 				"the column %s is %s, declared is %s", c.name, found.columns[i].typ, c.typ)
