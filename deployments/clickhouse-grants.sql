@@ -17,6 +17,7 @@ GRANT SELECT ON system.settings TO sitedrift_daemon;
 GRANT SELECT ON system.columns TO sitedrift_daemon;
 GRANT SELECT ON system.tables TO sitedrift_daemon;
 GRANT SELECT ON system.parts TO sitedrift_daemon;
+GRANT SELECT ON system.disks TO sitedrift_daemon;
 GRANT SELECT ON system.mutations TO sitedrift_daemon;
 GRANT SELECT ON system.clusters TO sitedrift_daemon;
 -- It looks whether the row policies and views of tenants' readers are whole, and whether readers have rights beyond, and

@@ -147,7 +147,7 @@ func (d *disk) fill() error {
 func (d *disk) empty() error { return os.Remove(d.ballast()) }
 
 // diskBytes is the size of the disks: an engine and its history need a part of it.
-const diskBytes = 256 << 20
+const diskBytes = 384 << 20
 
 // chaosTick is how often each group is due.
 const chaosTick = 5 * time.Second

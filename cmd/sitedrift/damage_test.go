@@ -3,11 +3,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/sitedrift/sitedrift/schemas"
 )
@@ -27,15 +30,7 @@ func TestDamagedPart(t *testing.T) {
 		t.Fatalf("%v, %v", known, err)
 	}
 	for _, r := range rows {
-		marks, err := filepath.Glob(filepath.Join(r[0].Text(), "*.*mrk*"))
-		if err != nil || len(marks) == 0 {
-			t.Fatalf("no marks in %s: %v", r[0].Text(), err)
-		}
-		for _, file := range marks {
-			if err := os.Truncate(file, 0); err != nil {
-				t.Fatal(err)
-			}
-		}
+		lose(t, filepath.Join(r[0].Text(), "*.*mrk*"))
 	}
 	if err := w.site.RenameUser(w.site.Truth().Users[0].AccountID, "Somebody else"); err != nil { // so that the rows are compared
 		t.Fatal(err)
@@ -52,11 +47,7 @@ func TestDamagedPart(t *testing.T) {
 	if got := outcome(); !strings.Contains(got, "cannot read what it stored") {
 		t.Fatalf("the part is not damaged: %s", got)
 	}
-	for deadline := time.Now().Add(patience); w.app.engine.Restarts() == 0; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the engine is not started again")
-		}
-	}
+	w.restarted()
 	var seen []string
 	for range 5 {
 		got := outcome()
@@ -69,4 +60,73 @@ func TestDamagedPart(t *testing.T) {
 	w.want("SELECT argMax(outcome, started_at) FROM runs WHERE tenant_id = 'acme' AND dataset_group = 'inventory'", "no_change")
 	w.want("SELECT dataset, change, entity_name, before, after FROM changes WHERE tenant_id = 'acme' AND dataset = 'users' AND change IN ('added', 'removed', 'vanished')")
 	w.want("SELECT toString(count()) FROM users WHERE tenant_id = 'acme'", known[0][0].Text())
+}
+
+// lose takes the contents of files, as an engine does that writes to a full disk.
+func lose(t *testing.T, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no %s: %v", pattern, err)
+	}
+	for _, file := range files {
+		if err := os.Truncate(file, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// restarted waits until the engine was started again.
+func (w *wayWorld) restarted() {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); w.app.engine.Restarts() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatal("the engine is not started again")
+		}
+	}
+}
+
+// TestBrokenMerge: what a merge has made cannot be read. That is noticed while the
+// parts before the merge are still there, and nothing is lost.
+func TestBrokenMerge(t *testing.T) {
+	w := newWayWorld(t)
+	for range 3 {
+		w.sync(time.Hour)
+	}
+	runs := func() string {
+		t.Helper()
+		rows, err := w.rows(t.Context(), "SELECT toString(count()) FROM runs")
+		if err != nil {
+			return err.Error()
+		}
+		return rows[0][0].Text()
+	}
+	known := runs()
+	if err := w.app.warehouse.CheckParts(t.Context()); err != nil {
+		t.Fatalf("nothing is broken: %v", err)
+	}
+	conn, err := ch.Open(w.app.engine.Options())
+	if err == nil {
+		err = errors.Join(conn.Exec(t.Context(), "OPTIMIZE TABLE sitedrift.runs_log FINAL"), conn.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, err := w.rows(t.Context(), "SELECT path FROM system.parts WHERE table = 'runs_log' AND active")
+	if err != nil || len(merged) != 1 {
+		t.Fatalf("%v, %v", merged, err)
+	}
+	lose(t, filepath.Join(merged[0][0].Text(), "*"))
+	if err := w.app.warehouse.CheckParts(t.Context()); err == nil || !strings.Contains(err.Error(), "runs_log") {
+		t.Fatalf("a part of files of no bytes: %v", err)
+	}
+	w.restarted()
+	for deadline := time.Now().Add(patience); runs() != known; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("of %s runs are left: %s", known, runs())
+		}
+	}
+	if err := w.app.warehouse.CheckParts(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -106,6 +106,9 @@ func (a *app) serve(ctx context.Context, p *probes) error {
 	actor(func(ctx context.Context) error { a.tokens.Run(ctx); return nil })
 	actor(func(ctx context.Context) error { return a.housekeep(ctx) })
 	actor(func(ctx context.Context) error { return a.takeOver(ctx) })
+	if a.engine != nil {
+		actor(func(ctx context.Context) error { return a.checkParts(ctx) })
+	}
 	control, err := controlSocket(a.cfg.Server.ControlSocket)
 	if err != nil {
 		return err
@@ -159,6 +162,27 @@ func (a *app) housekeep(ctx context.Context) error {
 		case <-t.C:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// checkPartsEvery is how often what the engine stored is read, soon enough that it
+// still has what a broken part was merged from.
+const checkPartsEvery = 30 * time.Second
+
+// checkParts reads what the embedded engine has stored of late. Of a server that is
+// its operator's concern.
+func (a *app) checkParts(ctx context.Context) error {
+	t := time.NewTicker(checkPartsEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if err := a.warehouse.CheckParts(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("check what the engine stored", zap.Error(err))
 		}
 	}
 }

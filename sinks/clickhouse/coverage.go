@@ -68,7 +68,10 @@ func (w *Warehouse) Expect(ctx context.Context, asOf time.Time, expected []schem
 	if len(expected) == 0 {
 		return nil
 	}
-	return w.inTurn(ctx, func() error { return w.insertExpected(ctx, asOf, expected) })
+	if err := w.inTurn(ctx, func() error { return w.insertExpected(ctx, asOf, expected) }); err != nil {
+		return err
+	}
+	return w.room(ctx)
 }
 
 func (w *Warehouse) insertExpected(ctx context.Context, asOf time.Time, expected []schemas.Expected) error {

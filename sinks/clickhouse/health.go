@@ -122,6 +122,9 @@ func (w *Warehouse) try(ctx context.Context, table string) error {
 	if err == nil && table != "" {
 		err = w.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s SELECT * FROM %s WHERE false", w.layout.object(table), w.layout.object(table)))
 	}
+	if err == nil {
+		err = w.room(ctx)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Trouble{At: w.at, What: silent.what, Do: "look at what it does; it is tried again", Err: err}
 	}

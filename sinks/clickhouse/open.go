@@ -59,6 +59,8 @@ type Warehouse struct {
 	embedded bool
 	renew    func(error)
 	health   health
+	parts    partCheck
+	least    uint64 // leastRoom; a test has another one
 }
 
 // Oldest version of ClickHouse with which a statement over several views sees
@@ -82,7 +84,7 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	w := &Warehouse{
 		layout: layout{database: Database, cluster: s.Cluster}, datasets: s.Datasets, versions: map[string]int{},
 		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace,
-		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded, renew: s.Renew,
+		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded, renew: s.Renew, least: leastRoom,
 	}
 	if w.embedded {
 		w.at = "the embedded engine"
@@ -169,6 +171,8 @@ const (
 	codeUnknownTable    = 60
 	codeUnknownDatabase = 81
 	codeUnknownSetting  = 115
+	codeNoSuchPart      = 232
+	codeCorrupted       = 246
 	codeAccessDenied    = 497
 	// Another insert into the table waits for its quorum, or the last one did not get it.
 	codeUnsatisfiedQuorum = 286

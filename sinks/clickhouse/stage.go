@@ -65,6 +65,9 @@ func (w *Warehouse) Stage(ctx context.Context, d *schemas.Delta) error {
 		w.trace(PointWriteTable + log.table)
 	}
 	w.trace(PointWriteEnd)
+	if err := w.room(ctx); err != nil {
+		return fmt.Errorf("stage attempt %d of tenant %s: %w", d.Seq, d.Tenant, err)
+	}
 	return nil
 }
 
@@ -144,7 +147,10 @@ func (w *Warehouse) Runs(ctx context.Context, runs []schemas.Run) error {
 		}
 		parts = append(parts, r.RunID.String(), strconv.FormatUint(r.Seq, 10))
 	}
-	return w.insert(ctx, runsName, hashText(parts...), source{recordNative(schemas.RunsTable.Dataset), runBlocks(runs)})
+	if err := w.insert(ctx, runsName, hashText(parts...), source{recordNative(schemas.RunsTable.Dataset), runBlocks(runs)}); err != nil {
+		return err
+	}
+	return w.room(ctx)
 }
 
 func runBlocks(runs []schemas.Run) iter.Seq2[*schemas.Block, error] {
@@ -174,7 +180,11 @@ func (w *Warehouse) Show(ctx context.Context, heads []schemas.Head) error {
 	encode(&block, columns, nil, 0, len(heads))
 	// No token: heads replace by key, and a window of repeated inserts could
 	// only swallow a head that was shown, superseded by hand, and shown again.
-	if err := w.inTurn(ctx, func() error { return w.send(ctx, headsName, columns, "", bytes.NewReader(block.Buf)) }); err != nil {
+	err := w.inTurn(ctx, func() error { return w.send(ctx, headsName, columns, "", bytes.NewReader(block.Buf)) })
+	if err == nil {
+		err = w.room(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("show %d heads, the first of tenant %s: %w", len(heads), heads[0].Tenant, err)
 	}
 	w.trace(PointShowEnd)

@@ -98,7 +98,7 @@ var remedies = map[int32]remedy{
 	241:                   hungry,
 	242:                   {"has a table that is read-only", "look at is_readonly and zookeeper_exception in system.replicas: most often its Keeper is away"},
 	243:                   full,
-	246:                   damaged,
+	codeCorrupted:         damaged,
 	252:                   crowded, // too many parts
 	285:                   lost,
 	codeUnsatisfiedQuorum: lost,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -49,6 +50,10 @@ var fixed = []string{
 	"format_template_resultset_format", "output_format_schema",
 }
 
+// reserve is how many bytes of the disk must be free for the engine to begin an insert or a merge: when the disk
+// fills up meanwhile, it notices nothing and keeps parts with files of no bytes.
+const reserve = 64 << 20
+
 // writeConfig writes the engine's configuration and returns the main file. memory is the limit for the whole
 // engine in bytes, 0 for 40 % of what the machine or container has.
 func (l layout) writeConfig(memory int64) (string, error) {
@@ -70,6 +75,7 @@ func (l layout) writeConfig(memory int64) (string, error) {
   ` + limit + `
   <users_config>` + escape(users) + `</users_config>
   <backups><allowed_path>` + escape(l.backups()) + `</allowed_path></backups>
+  <storage_configuration><disks><default><keep_free_space_bytes>` + strconv.Itoa(reserve) + `</keep_free_space_bytes></default></disks></storage_configuration>
 </clickhouse>
 `,
 		users: `<clickhouse>

@@ -105,6 +105,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestRoomIsReserved: the engine begins to write only while its disk has room to end.
+func TestRoomIsReserved(t *testing.T) {
+	var kept uint64
+	row := enginetest.Open(t, enginetest.Start(t)).QueryRow(t.Context(), "SELECT keep_free_space FROM system.disks WHERE name = 'default'")
+	if err := row.Scan(&kept); err != nil || kept < 64<<20 {
+		t.Errorf("%d bytes are kept free, %v", kept, err)
+	}
+}
+
 // TestRenewal: an engine that cannot read what it stored is started again, and not
 // once for each of those who find that out.
 func TestRenewal(t *testing.T) {

@@ -1,0 +1,31 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+)
+
+// leastRoom is how much of a disk must be free after an insert for it to count.
+// ClickHouse says that rows are stored when the disk filled up while it wrote them,
+// and cannot read them later (seen with 26.7: files of no bytes in an active part).
+// The embedded engine begins no insert and no merge with less than twice as much.
+const leastRoom = 32 << 20
+
+// room reports whether what was inserted just now had room: if the disk is full
+// afterwards, nobody knows what became of it (Invariant 3). The disks are those with
+// the rows of runs.
+func (w *Warehouse) room(ctx context.Context) error {
+	var disk string
+	var free uint64
+	err := w.conn.QueryRow(ctx, fmt.Sprintf(`SELECT argMin(name, free_space), min(free_space) FROM system.disks
+WHERE name IN (SELECT disk_name FROM system.parts WHERE database = %s AND table = %s AND active)`, text(w.layout.database), text(runsName))).Scan(&disk, &free)
+	if err != nil {
+		return fmt.Errorf("ask for the room on the warehouse's disk: %w", err)
+	}
+	if disk == "" || free >= w.least { // no name: nothing was inserted yet
+		return nil
+	}
+	t := &Trouble{At: w.at, What: full.what, Do: full.do, Err: fmt.Errorf("its disk %q has %d MiB left; what was inserted last does not count", disk, free>>20)}
+	w.health.ail(t)
+	return t
+}
