@@ -176,6 +176,33 @@ func leaks(t *testing.T, p port, token string, statements []string, params url.V
 	return found
 }
 
+// counts asks in every format, named in every way, and lists what tells how many rows were read.
+func counts(t *testing.T, w *Warehouse, p port, token string) (told []string) {
+	t.Helper()
+	for _, f := range ask(t, w, "SELECT name FROM system.formats WHERE is_output ORDER BY name") {
+		for _, sql := range []string{"SELECT 1 FROM changes FORMAT %s", "SELECT 1 FROM changes FORMAT `%s`", "SELECT 1 FROM changes FORMAT %s FORMAT CSV", "(SELECT 1 FROM changes FORMAT %s)", "EXISTS changes FORMAT `%s`"} {
+			sql = fmt.Sprintf(sql, f[0])
+			if _, answer := p.ask(t, token, sql, nil); strings.Contains(answer, "rows_read") || strings.Contains(answer, "read_rows") {
+				told = append(told, sql)
+			}
+		}
+	}
+	rq, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.address+"/?wait_end_of_query=1", strings.NewReader("SELECT 1 FROM changes WHERE 0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rq.SetBasicAuth("reader", token)
+	res, err := p.client.Do(rq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if h := res.Header.Get("X-ClickHouse-Summary"); strings.Contains(h, "read_rows") {
+		told = append(told, "the header "+h)
+	}
+	return told
+}
+
 // TestReadersSeeTheirTenant is Invariant 7 for readers: no statement brings anything of another tenant. The same
 // statements do when either line of defence is missing, so the test can fail.
 func TestReadersSeeTheirTenant(t *testing.T) {
@@ -232,6 +259,19 @@ func TestReadersSeeTheirTenant(t *testing.T) {
 
 	if err := readersDriver(t, p.address, "token of acme"); err != nil {
 		t.Errorf("the driver: %v", err)
+	}
+
+	for _, from := range []string{"numbers(1)", "numbers_mt(1)", "generate_series(1, 1)", "generateSeries(1, 1)", "values('a Int8', (1))", "SQLStandardValues(1)", "view(SELECT 1 FROM tiles)", "null('a Int8')"} {
+		if status, got := p.ask(t, "token of acme", "SELECT * FROM "+from, nil); status != 200 {
+			t.Errorf("%s: %d %s", from, status, got)
+		}
+	}
+
+	for _, token := range []string{"token of acme", "token of all"} {
+		told := counts(t, w, p, token)
+		if none := token == "token of acme"; none != (len(told) == 0) {
+			t.Errorf("how many rows were read, hidden ones too, is told to the reader with the %s by: %q", token, told)
+		}
 	}
 
 	// What is refused outside the statement.

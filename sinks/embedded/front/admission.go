@@ -190,6 +190,9 @@ func (s *Server) lookAround(ses *chdb.Session) (*catalog, error) {
 	return c, err
 }
 
+// confined tells whether rows are hidden from who asks.
+func (rq *request) confined() bool { return rq.reader != nil && rq.reader.Tenant != AllTenants }
+
 // filters are the settings that hide the rows of other tenants in every table below the views (Invariant 7).
 func (s *Server) filters(c *catalog, tenant string) []setting {
 	if tenant == AllTenants {
@@ -210,6 +213,7 @@ func (s *Server) filters(c *catalog, tenant string) []setting {
 		{"query_plan_enable_optimizations", "0"},
 		{"optimize_move_to_prewhere", "0"},
 		{"short_circuit_function_evaluation", "force_enable"},
+		{"output_format_write_statistics", "0"}, // they count the hidden rows, too
 	}
 }
 

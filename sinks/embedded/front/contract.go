@@ -26,7 +26,7 @@ var nodes = wordSet(`ArrayJoin Asterisk CollationNode ColumnsExceptTransformer C
 	TablesInSelectQueryElement WindowDefinition WindowListElement WithElement`)
 
 // tableFunctions make rows of nothing but their arguments.
-var tableFunctions = wordSet(`numbers numbers_mt zeros zeros_mt generateseries generate_series values sqlstandardvalues null view`)
+var tableFunctions = wordSet(`numbers numbers_mt generateseries generate_series values sqlstandardvalues null view`)
 
 // hiddenNodes are what to say of refused nodes that people meet.
 var hiddenNodes = map[string]string{
@@ -94,6 +94,9 @@ func (c contract) node(open []node, kind, name string, with bool) error {
 		}
 		return c.table(table, false)
 	case "Identifier":
+		if len(open) == 1 && parent.children >= named(parent) {
+			return refuse("name the format once, without quotes, at the very end")
+		}
 		if n := len(open); n > 1 && parent.kind == "ExpressionList" && open[n-2].kind == "Function" && takesTable.MatchString(open[n-2].name) &&
 			(parent.children > 0 || strings.EqualFold(open[n-2].name, "exists")) {
 			return c.table(name, true)
@@ -110,6 +113,18 @@ func (c contract) node(open []node, kind, name string, with bool) error {
 		}
 	}
 	return nil
+}
+
+// named is how many names the top of a tree has of its own, each as a child. One more is the name of a format, which
+// was not cut off (cutFormat), and so would not be checked.
+func named(top node) int {
+	if top.kind != "ExistsTableQuery" && top.kind != "ExistsViewQuery" {
+		return 0
+	}
+	if strings.HasPrefix(top.name, " ") { // without a database
+		return 1
+	}
+	return 2
 }
 
 // table checks a name in the place of a table. A plain name that nothing in the database has can only be one that

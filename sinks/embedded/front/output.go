@@ -32,10 +32,11 @@ type output struct {
 		Flush() error
 	}
 	started bool
+	secret  bool // what the statement read is not told
 }
 
 func newOutput(w http.ResponseWriter, rq *request, idle time.Duration) *output {
-	o := &output{w: w, ctl: http.NewResponseController(w), idle: idle, format: rq.format, tag: strings.ToLower(rand.Text()[:16])}
+	o := &output{w: w, ctl: http.NewResponseController(w), idle: idle, format: rq.format, tag: strings.ToLower(rand.Text()[:16]), secret: rq.confined()}
 	if truth(rq.query.Get("compress")) {
 		method := compress.LZ4
 		switch strings.ToUpper(rq.query.Get("network_compression_method")) {
@@ -149,7 +150,7 @@ func (o *output) fail(err error) {
 
 // summary counts what the statement did, in a header, as long as headers can be sent.
 func (o *output) summary(st chdb.Stats, start time.Time) {
-	if !o.started {
+	if !o.started && !o.secret {
 		o.w.Header().Set("X-ClickHouse-Summary", fmt.Sprintf(`{%s,"elapsed_ns":"%d"}`, st, time.Since(start).Nanoseconds()))
 	}
 }
