@@ -300,6 +300,10 @@ func TestReadersSeeTheirTenant(t *testing.T) {
 		t.Errorf("an answer of 20 million rows: %s", got)
 	}
 
+	if _, got := p.ask(t, "token of acme", "SELECT length(groupArray(number)) FROM numbers(1000000000)", nil); !strings.Contains(got, "Code: 241") || !strings.Contains(got, "Query memory limit exceeded") {
+		t.Errorf("more memory than a reader's share: %s", got)
+	}
+
 	// The same statements with one of the two lines of defence.
 	if found := leaks(t, p, "token of all", statements[:40], nil); len(found) == 0 {
 		t.Error("without the filter nothing leaks: this test cannot fail")

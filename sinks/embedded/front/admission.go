@@ -5,6 +5,7 @@ package front
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -39,6 +40,14 @@ func (s *Server) readReaders() error {
 		return err
 	}
 	defer ses.Close()
+	err = eachRow(ses, "SELECT '', '', toUInt64(value) FROM system.server_settings WHERE name = 'max_server_memory_usage'",
+		func(_, _ string, engine int) { s.memory = readerMemory(engine) })
+	if err == nil && s.memory <= 0 { // no limit is what 0 would mean
+		err = errors.New("the engine does not tell how much memory it may take")
+	}
+	if err != nil {
+		return err
+	}
 	s.functions = map[string]bool{"lambda": true, "exists": true}
 	return eachRow(ses, "SELECT f.name, if(f.alias_to = '', f.categories, o.categories), f.origin = 'System' "+
 		"FROM system.functions AS f LEFT JOIN system.functions AS o ON o.name = f.alias_to AND f.alias_to != ''",
@@ -101,8 +110,8 @@ func (rq *request) confine(database string) error {
 	return nil
 }
 
-// limits are the settings that a reader's session has before it becomes read-only.
-func (rq *request) limits() []setting {
+// limits are the settings that a reader's session has before it becomes read-only; memory in bytes.
+func (rq *request) limits(memory int) []setting {
 	seconds := readerSeconds
 	var list []setting
 	for _, s := range rq.settings {
@@ -119,7 +128,7 @@ func (rq *request) limits() []setting {
 		value int
 	}{
 		{"max_execution_time", seconds},
-		{"max_memory_usage", readerMemory},
+		{"max_memory_usage", memory},
 		{"max_threads", readerThreads},
 		{"max_result_rows", readerResultRows},
 		{"max_result_bytes", readerResultBytes},
@@ -143,7 +152,7 @@ func (s *Server) acquireReader(rq *request, free func()) (l lent, err error) {
 	there, err := s.lookAround(l.ses)
 	if err == nil {
 		rq.contract = contract{database: s.Database, views: s.views, tables: there.tables, functions: s.functions}
-		rq.settings = append(rq.limits(), s.filters(there, rq.reader.Tenant)...)
+		rq.settings = append(rq.limits(s.memory), s.filters(there, rq.reader.Tenant)...)
 		_, err = rq.prepare(l.ses, "", "")
 	}
 	if err != nil {

@@ -74,7 +74,7 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("a reader sets %q", x.name)
 			}
 		}
-		for _, x := range rq.limits() {
+		for _, x := range rq.limits(1) {
 			if x.name == "max_execution_time" && strings.TrimLeft(x.value, "0123456789") != "" {
 				t.Fatalf("a reader has %q seconds", x.value)
 			}

@@ -20,17 +20,23 @@ const AllTenants = "*"
 // HashToken is how a reader's token is kept. A plain hash will do, as tokens are long and random.
 func HashToken(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
 
-// What one reader may take. The engine is shared with the daemon's own work.
+// What one reader may take, and all of them. The engine is shared with the daemon's own work, whose statements must
+// find room (Invariant 7).
 const (
 	readerStatements  = 4 // running at once; more are refused
+	readersStatements = 8 // of all readers; more wait
 	readerSeconds     = 60
-	readerMemory      = 1 << 30
+	readerMostMemory  = 1 << 30
 	readerResultRows  = 10_000_000
 	readerResultBytes = 1 << 30
 	readerSpillBytes  = 1 << 30
 	readerThreads     = 2
 	readerStatement   = 256 << 10 // bytes of its text
 )
+
+// readerMemory is what a statement of a reader may take, so that all that run at once leave half of the engine's memory
+// to the daemon.
+func readerMemory(engine int) int { return min(engine/2/readersStatements, readerMostMemory) }
 
 // readerSettings are the settings that a reader may choose, or how their names begin: how values are written, and
 // nothing that decides what is read, or names a file.

@@ -3,6 +3,8 @@
 package front
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -12,8 +14,8 @@ import (
 func TestReadersAreBounded(t *testing.T) {
 	for asked, want := range map[string]string{"5": "5", "5.5": "5", "600": "60", "0": "60", "-1": "60", "NaN": "60", "x": "60"} {
 		rq := &request{settings: []setting{{"max_execution_time", asked}, {"output_format_json_quote_denormals", "1"}}}
-		got := rq.limits()
-		if !slices.Contains(got, setting{"max_execution_time", want}) || !slices.Contains(got, setting{"max_memory_usage", "1073741824"}) ||
+		got := rq.limits(123)
+		if !slices.Contains(got, setting{"max_execution_time", want}) || !slices.Contains(got, setting{"max_memory_usage", "123"}) ||
 			!slices.Contains(got, setting{"output_format_json_quote_denormals", "1"}) {
 			t.Errorf("max_execution_time=%s: %v", asked, got)
 		}
@@ -36,5 +38,40 @@ func TestReadersAreBounded(t *testing.T) {
 	first()
 	if _, err := r.enter(); err != nil {
 		t.Errorf("when one ended: %v", err)
+	}
+}
+
+// TestReadersLeaveRoom: whatever all readers do together, the daemon's statements find a place and half of the
+// engine's memory.
+func TestReadersLeaveRoom(t *testing.T) {
+	for _, engine := range []int{600 << 20, 2 << 30, 100 << 30} {
+		if m := readerMemory(engine); m < 1<<20 || m > readerMostMemory || m*readersStatements > engine/2 {
+			t.Errorf("of %d bytes a reader's statement gets %d", engine, m)
+		}
+	}
+	s := &Server{slots: make(chan struct{}, 64), places: make(chan struct{}, readersStatements)}
+	var leave []func()
+	for range readersStatements {
+		free, err := s.place(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, free)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.place(gone, true); !errors.Is(err, context.Canceled) {
+		t.Errorf("one more of a reader: %v", err)
+	}
+	free, err := s.place(t.Context(), false)
+	if err != nil {
+		t.Errorf("the daemon's: %v", err)
+	}
+	free()
+	for _, free := range leave {
+		free()
+	}
+	if n, m := len(s.slots), len(s.places); n+m != 0 {
+		t.Errorf("when all have ended, %d and %d places are taken", n, m)
 	}
 }

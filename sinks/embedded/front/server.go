@@ -64,6 +64,8 @@ type Server struct {
 	hello    struct{ version, timezone string }
 
 	readers   map[[32]byte]*reading
+	places    chan struct{} // of the statements of all readers
+	memory    int           // of each of them, in bytes
 	views     map[string]bool
 	functions map[string]bool
 	changes   atomic.Uint64 // of the tables that there are
@@ -73,7 +75,7 @@ type Server struct {
 // New prepares a server. The engine must be open; it is asked once for its version and time zone.
 func New(s Settings) (*Server, error) {
 	s.Limits = s.Limits.withDefaults()
-	srv := &Server{Settings: s, slots: make(chan struct{}, s.Limits.Statements)}
+	srv := &Server{Settings: s, slots: make(chan struct{}, s.Limits.Statements), places: make(chan struct{}, readersStatements)}
 	srv.sessions.kept = map[string]*kept{}
 	srv.views = wordSet(strings.Join(s.Views, " "))
 	if err := srv.readHello(); err != nil {
@@ -133,12 +135,10 @@ type lent struct {
 // acquire gives a session in the state that the request asks for: the client's own, one that waits in that state, or
 // a new one. Only a session that is released as clean serves others.
 func (s *Server) acquire(ctx context.Context, rq *request) (lent, error) {
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return lent{}, ctx.Err()
+	free, err := s.place(ctx, rq.reader != nil)
+	if err != nil {
+		return lent{}, err
 	}
-	free := func() { <-s.slots }
 	if rq.reader != nil {
 		return s.acquireReader(rq, free)
 	}
@@ -183,6 +183,33 @@ func (s *Server) acquire(ctx context.Context, rq *request) (lent, error) {
 		}
 		free()
 	}}, nil
+}
+
+// place waits until another statement may run, of a reader until another one of theirs may, too.
+func (s *Server) place(ctx context.Context, reader bool) (free func(), err error) {
+	if !reader {
+		return take(ctx, s.slots)
+	}
+	leave, err := take(ctx, s.places)
+	if err != nil {
+		return nil, err
+	}
+	slot, err := take(ctx, s.slots)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { slot(); leave() }, nil
+}
+
+// take waits for room in c.
+func take(ctx context.Context, c chan struct{}) (free func(), err error) {
+	select {
+	case c <- struct{}{}:
+		return func() { <-c }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // mark is a new word for a session, of which none begins with another.
