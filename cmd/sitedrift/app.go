@@ -192,6 +192,7 @@ func (a *app) openTokens(ctx context.Context) (err error) {
 	if err := a.proveKey(ctx); err != nil {
 		return err
 	}
+	a.vault.Trust(a.trustKeyFile)
 	var secret vault.Secret
 	if !a.cfg.OAuth.ClientSecret.IsZero() {
 		text, err := a.cfg.OAuth.ClientSecret.Resolve()

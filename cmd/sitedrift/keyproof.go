@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/vault"
@@ -41,6 +44,22 @@ func (a *app) proveKey(ctx context.Context) error {
 		return a.putKeyProof(ctx, proof)
 	}
 	return a.foreignKey(err)
+}
+
+// trustKeyFile is proveKey for a key file that was put in the place of the proven one
+// while this process runs. Until it is the right one, the keys in memory are used on.
+func (a *app) trustKeyFile(candidate *vault.Vault) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	proof, err := a.store.KeyProof(ctx)
+	if err == nil && proof != nil {
+		_, err = candidate.Open(proof, keyProofBound())
+		err = a.foreignKey(err)
+	}
+	if err != nil {
+		a.log.Error("the key file was replaced, and is not taken up", zap.Error(err))
+	}
+	return err
 }
 
 // opensSome returns why the key opens none of the credentials; nil if there are

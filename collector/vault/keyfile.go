@@ -79,7 +79,7 @@ func (v *Vault) rotate(change func(*keyset.Manager, *tinkpb.KeysetInfo) (uint32,
 		}
 		_ = f.Close()
 		defer os.Remove(next)
-		if handle, _, err = readKeyFile(v.path); err != nil {
+		if handle, _, err = v.read(); err != nil {
 			return 0, err
 		}
 	}

@@ -23,7 +23,8 @@ var ErrMoved = errors.New("the sealed value does not belong to this row, or was 
 
 // Vault seals and opens secrets. It is safe for concurrent use.
 type Vault struct {
-	path string // empty: keys live in memory only
+	path  string // empty: keys live in memory only
+	trust func(*Vault) error
 
 	mu      sync.RWMutex
 	handle  *keyset.Handle
@@ -48,6 +49,25 @@ func Ephemeral() (*Vault, error) {
 	}
 	v := &Vault{}
 	return v, v.use(handle)
+}
+
+// Trust lets check judge each key file that takes the place of the one in force,
+// before anything is sealed or opened with it: check gets the new file's keys as a
+// vault, and where it returns an error the present keys stay. It must not use this
+// vault. Call Trust before the vault is shared.
+func (v *Vault) Trust(check func(candidate *Vault) error) { v.trust = check }
+
+// read reads the key file as it is now, and has it judged. The caller holds mu.
+func (v *Vault) read() (*keyset.Handle, fileStamp, error) {
+	handle, seen, err := readKeyFile(v.path)
+	if err != nil || v.trust == nil {
+		return handle, seen, err
+	}
+	candidate := &Vault{}
+	if err := candidate.use(handle); err != nil {
+		return nil, fileStamp{}, err
+	}
+	return handle, seen, v.trust(candidate)
 }
 
 // Seal encrypts plaintext bound to associated (see AssociatedData), with the key
@@ -157,7 +177,7 @@ func (v *Vault) use(handle *keyset.Handle) error {
 
 // refresh takes up a key file that another process replaced: what is sealed from
 // now on must not need a key that is about to be taken out. A file that cannot be
-// read now changes nothing.
+// read now, or is not trusted, changes nothing.
 func (v *Vault) refresh() error {
 	if v.path == "" {
 		return nil
@@ -168,7 +188,7 @@ func (v *Vault) refresh() error {
 	if err != nil || (fileStamp{st.ModTime(), st.Size()}) == v.seen {
 		return nil //nolint:nilerr // the keys in memory are good
 	}
-	handle, seen, err := readKeyFile(v.path)
+	handle, seen, err := v.read()
 	if err != nil {
 		return nil //nolint:nilerr // the same
 	}
@@ -185,7 +205,7 @@ func (v *Vault) reload(id uint32) (tink.AEAD, bool, error) {
 	defer v.mu.Unlock()
 	if v.path != "" && !v.keys[id] {
 		if st, err := os.Stat(v.path); err == nil && (fileStamp{st.ModTime(), st.Size()}) != v.seen {
-			handle, seen, err := readKeyFile(v.path)
+			handle, seen, err := v.read()
 			if err != nil {
 				return nil, false, err
 			}

@@ -298,3 +298,48 @@ func TestOldKeysGo(t *testing.T) {
 		t.Errorf("nothing to drop: %v, %v", dropped, err)
 	}
 }
+
+// TestReplacedKeyFileIsJudged: a file that is not trusted neither seals, nor opens,
+// nor becomes part of the next rotation.
+func TestReplacedKeyFileIsJudged(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "vault.key")
+	v, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := mustSeal(t, v, "proof", nil)
+	v.Trust(func(candidate *Vault) error {
+		_, err := candidate.Open(proof, nil)
+		return err
+	})
+	if err := os.Rename(path, path+".right"); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sealed := mustSeal(t, v, "token", nil); !v.SealedWithPrimary(sealed) || foreign.SealedWithPrimary(sealed) {
+		t.Error("a foreign key seals")
+	}
+	if _, err := v.Open(mustSeal(t, foreign, "token", nil), nil); !errors.Is(err, ErrUnknownKey) {
+		t.Errorf("a foreign key opens: %v", err)
+	}
+	if _, err := v.AddKey(); !errors.Is(err, ErrUnknownKey) || len(v.Keys()) != 1 {
+		t.Errorf("a foreign key file is rotated: %v", err)
+	}
+	right, err := Open(path + ".right")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := right.AddKey(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".right", path); err != nil {
+		t.Fatal(err)
+	}
+	if sealed := mustSeal(t, v, "token", nil); !right.SealedWithPrimary(sealed) {
+		t.Error("the right file with its newer key is not taken up")
+	}
+}
