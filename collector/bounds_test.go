@@ -2,12 +2,14 @@ package collector_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/schemas"
+	datasets "github.com/sitedrift/sitedrift/schemas/confluence"
 )
 
 // heavy is a source whose answers are long.
@@ -51,4 +53,41 @@ func TestHostileSiteIsBounded(t *testing.T) {
 		t.Errorf("%+v: %v", row, err)
 	}
 	w.want("SELECT count() FROM sitedrift.space_permissions WHERE tenant_id = $T", "12")
+}
+
+// long is a source whose rows are.
+type long struct{ wide }
+
+func (s long) Read(ctx context.Context, table *schemas.Dataset, partition string, yield func(collector.Page) error) error {
+	if table.Name == datasets.Spaces.Name {
+		return s.scripted.Read(ctx, table, partition, yield)
+	}
+	for i := range s.rows {
+		s.reads.Add(1)
+		row := datasets.SpacePermission{PermissionID: strconv.Itoa(i), PrincipalID: strings.Repeat("x", 1<<20)}
+		if err := yield(collector.Page{Rows: datasets.SpacePermissions.Page([]datasets.SpacePermission{row})}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestLongRowsDoNotWaitInMemory is a part of Invariant 7: what a worker has gathered
+// goes to the disk, and meets its bound, by its length and not by its rows alone.
+func TestLongRowsDoNotWaitInMemory(t *testing.T) {
+	w := newBareWorld(t, modelled)
+	w.runner.Bounds = func(string) collector.Bounds {
+		return collector.Bounds{PartitionRows: 1000, RunBytes: 1000, SpoolBytes: 1 << 20}
+	}
+	w.runner.SpoolMemory = 0
+	reads := new(atomic.Int64)
+	w.runner.Open = func(context.Context, collector.Tenant, []*schemas.Dataset) (collector.Source, error) {
+		return long{wide{scripted{0}, 40, reads}}, nil
+	}
+	if _, err := w.tryRun(schemas.GroupPosture); err == nil || !strings.Contains(err.Error(), "limits.spool_bytes allows, at space_permissions") {
+		t.Errorf("%v", err)
+	}
+	if n := reads.Load(); n >= 4*40 { // of each of four spaces
+		t.Errorf("%d rows of a mebibyte were read before any was handed over", n)
+	}
 }

@@ -121,7 +121,10 @@ func (w *worker) read(ctx context.Context, p string, base *diff.Baseline, baseli
 			key, _ := page.Unknown.Hash(&w.h, i, version)
 			base.Keep(key)
 		}
-		return nil
+		if w.out.Size() < blockBytes {
+			return nil
+		}
+		return w.flush() // Invariant 7: a hostile site's rows are long
 	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

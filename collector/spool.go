@@ -15,6 +15,9 @@ import (
 // blockRows is how many rows a worker gathers before it hands a block over.
 const blockRows = 8192
 
+// blockBytes is how long these rows may become before it does so all the same.
+const blockBytes = 8 << 20
+
 // spoolBudget is what the spools of one run may still take together, in bytes.
 type spoolBudget struct{ memory, disk atomic.Int64 }
 

@@ -1,6 +1,7 @@
 package confluence
 
 import (
+	"hash/maphash"
 	"net/url"
 
 	"github.com/sitedrift/sitedrift/collector"
@@ -43,16 +44,27 @@ type batch[T any] struct {
 	total int // number of items on all pages; 0: not said
 }
 
+// mark stands for an id or a cursor that was met. Those of a hostile site are as long
+// as its answers, and are not kept (Invariant 7); that two of them get the same 128
+// bits is as good as impossible, also for a site that tries, as the seeds are secret.
+type mark [2]uint64
+
+var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func markOf(text string) mark {
+	return mark{maphash.String(seeds[0], text), maphash.String(seeds[1], text)}
+}
+
 // seen remembers the items of a listing, so that an item that a moving listing
 // repeats is handed over once, and pages that lead in circles are noticed. It
 // stays empty as long as there is only one page.
 type seen struct {
-	ids  map[string]int // number of the walk that saw it last
+	ids  map[mark]int // number of the walk that saw it last
 	walk int
 }
 
 // has reports whether the walk has met the item.
-func (s *seen) has(id string) bool {
+func (s *seen) has(id mark) bool {
 	walk, known := s.ids[id]
 	return known && walk == s.walk
 }
@@ -72,11 +84,11 @@ func (s *seen) met() int {
 // this walk has not met, and remembers them.
 func keep[T any](s *seen, items []T, id func(*T) ident) (fresh []T, progress int) {
 	if s.ids == nil {
-		s.ids = make(map[string]int, 2*len(items))
+		s.ids = make(map[mark]int, 2*len(items))
 	}
 	fresh = items[:0]
 	for i := range items {
-		key := string(id(&items[i]))
+		key := markOf(string(id(&items[i])))
 		_, known := s.ids[key]
 		if !s.has(key) {
 			progress++
@@ -93,9 +105,9 @@ func keep[T any](s *seen, items []T, id func(*T) ident) (fresh []T, progress int
 // too early is doubted, and pages that lead in circles are noticed.
 type course struct {
 	ids               seen
-	cursor            string          // of the page that is asked for; empty: the first
-	met               map[string]bool // cursors of this walk
-	empty, standstill int             // pages in a row
+	cursor            string        // of the page that is asked for; empty: the first
+	met               map[mark]bool // cursors of this walk
+	empty, standstill int           // pages in a row
 	doubted           bool
 }
 
@@ -115,7 +127,7 @@ func (c *course) turn(items, progress int, next string) bool {
 	switch {
 	case progress > 0:
 		c.empty, c.standstill = 0, 0
-	case items > 0 || c.met[next]:
+	case items > 0 || c.met[markOf(next)]:
 		c.standstill++
 	default:
 		c.empty++
@@ -124,9 +136,9 @@ func (c *course) turn(items, progress int, next string) bool {
 		return false
 	}
 	if c.met == nil {
-		c.met = map[string]bool{}
+		c.met = map[mark]bool{}
 	}
-	c.met[next] = true
+	c.met[markOf(next)] = true
 	c.cursor, c.doubted = next, false
 	return true
 }

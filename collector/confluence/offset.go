@@ -39,7 +39,7 @@ func offsetPages[T any](ctx context.Context, s *visit, table *schemas.Dataset, l
 			return s.readError(table, "", err)
 		}
 		n, progress := len(b.items), len(b.items)
-		slipped := w.overlaps && (n == 0 || !ids.has(string(l.id(&b.items[0]))))
+		slipped := w.overlaps && (n == 0 || !ids.has(markOf(string(l.id(&b.items[0])))))
 		if w.start > 0 || next >= 0 {
 			b.items, progress = keep(&ids, b.items, l.id)
 		}

@@ -155,9 +155,37 @@ func malformedf(format string, args ...any) error {
 	return &malformed{why: fmt.Sprintf(format, args...)}
 }
 
+// maxValues bounds the values of one answer. Two bytes of it, such as "0,", can take
+// hundreds when they are decoded, so the bound on an answer's length does not hold
+// back one that fills the memory (Invariant 7). Long pages have some ten thousand.
+const maxValues = 1 << 19
+
+// crowded reports whether JSON has more than maxValues values. All but the last of
+// an array or object are followed by a comma; those of texts do not count.
+func crowded(body []byte) bool {
+	if bytes.Count(body, []byte{','}) <= maxValues { // nearly always, and at no cost
+		return false
+	}
+	values, text := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '"':
+			text = !text
+		case text && c == '\\':
+			i++
+		case !text && c == ',':
+			values++
+		}
+	}
+	return values > maxValues
+}
+
 // decode reads a JSON answer. The error says what stands there instead, with the
 // path and the byte offset where they are known.
 func decode(body []byte, into any) error {
+	if crowded(body) {
+		return malformedf("more than %d values in one answer of %d bytes", maxValues, len(body))
+	}
 	err := json.Unmarshal(body, into)
 	var wrongType *json.UnmarshalTypeError
 	var syntax *json.SyntaxError

@@ -3,8 +3,10 @@ package confluence
 import (
 	"errors"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,6 +24,47 @@ func TestIdentKeepsDigits(t *testing.T) {
 		if err := decode([]byte(`{"id":`+in+`}`), &w); err != nil || string(w.ID) != want {
 			t.Errorf("%s: %q (%v), want %q", in, w.ID, err, want)
 		}
+	}
+}
+
+// TestAnswerOfTinyValues is a part of Invariant 7: an answer within its bound of bytes
+// does not become gigabytes when it is decoded.
+func TestAnswerOfTinyValues(t *testing.T) {
+	for _, item := range []string{"0", "{}", "null", `""`, `[[]]`} {
+		body := []byte(`{"results":[` + strings.Repeat(item+",", 4<<20/len(item)) + item + `]}`)
+		for name, read := range map[string]func([]byte) error{
+			"grants":        func(b []byte) error { _, err := decodePermissions(b); return err },
+			"audit records": func(b []byte) error { _, err := decodeAudit(b); return err },
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := read(body)
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), "more than 524288 values") {
+				t.Errorf("%s of %s: %v", name, item, err)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
+				t.Errorf("%s of %s: %d bytes became %d", name, item, len(body), n)
+			}
+		}
+	}
+	// Commas that a person wrote are no values.
+	body := `{"results":[{"id":"1","principal":{"type":"user","id":"\\\",` + strings.Repeat(",", maxValues+1) + `"}}]}`
+	if w, err := DecodeSpacePermissions([]byte(body)); err != nil || len(w.Results) != 1 {
+		t.Errorf("a long text: %v", err)
+	}
+}
+
+// TestMarksAreShort is a part of Invariant 7: what was met is told apart, and not kept.
+func TestMarksAreShort(t *testing.T) {
+	s := seen{}
+	id := func(i *ident) ident { return *i }
+	long := strings.Repeat("x", 1<<10)
+	if fresh, progress := keep(&s, []ident{ident(long + "a"), ident(long + "b"), ident(long + "a")}, id); len(fresh) != 2 || progress != 2 {
+		t.Errorf("of three, one of them twice: %d new, %d progress", len(fresh), progress)
+	}
+	if !s.has(markOf(long+"b")) || s.has(markOf(long+"c")) || unsafe.Sizeof(markOf(long)) != 16 {
+		t.Error("what was met is not told apart")
 	}
 }
 
