@@ -49,7 +49,10 @@ func TestCertificates(t *testing.T) {
 			server.StartTLS()
 			defer server.Close()
 			transport := NewTransport(loopback)
-			transport.TLSClientConfig = &tls.Config{RootCAs: trusted}
+			if transport.TLSClientConfig == nil {
+				transport.TLSClientConfig = &tls.Config{}
+			}
+			transport.TLSClientConfig.RootCAs = trusted // all else is as in the product
 			defer transport.CloseIdleConnections()
 			waits := 0
 			client, err := New(Options{
