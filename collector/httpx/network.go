@@ -70,7 +70,9 @@ var (
 var metadata = map[netip.Addr]bool{
 	netip.MustParseAddr("169.254.169.254"): true, // AWS, Azure, Google Cloud, OpenStack, DigitalOcean, Oracle
 	netip.MustParseAddr("169.254.170.2"):   true, // AWS containers
+	netip.MustParseAddr("169.254.170.23"):  true, // AWS pods
 	netip.MustParseAddr("fd00:ec2::254"):   true, // AWS
+	netip.MustParseAddr("fd00:ec2::23"):    true, // AWS pods
 	netip.MustParseAddr("fd20:ce::254"):    true, // Google Cloud
 	netip.MustParseAddr("100.100.100.200"): true, // Alibaba Cloud
 	netip.MustParseAddr("168.63.129.16"):   true, // Azure's host, which has a public address
