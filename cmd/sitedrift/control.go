@@ -121,6 +121,27 @@ func callerOf(ctx context.Context) (uid int, err error) {
 	return c.uid, c.err
 }
 
+// errForeignDaemon says that whoever listens on the control socket is not asked.
+var errForeignDaemon = errors.New("the control socket is another user's")
+
+// dialDaemon connects to a control socket whose process may have what commands
+// carry. While no daemon runs, others can make a socket where they can write.
+func dialDaemon(ctx context.Context, socket string, may func(uid int) bool) (net.Conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	if uid, err := peer(c); err != nil || !may(uid) {
+		return nil, errors.Join(errForeignDaemon, err, c.Close())
+	}
+	return c, nil
+}
+
+// mayServe tells whether a user's daemon may have the commands of another: one's own,
+// and root's. Root asks whom it likes.
+func mayServe(uid, self int) bool { return uid == self || uid == 0 || self == 0 }
+
 // ending is the last message of an operation.
 func ending(result any, err error) message {
 	if err == nil {
@@ -139,8 +160,7 @@ func ending(result any, err error) message {
 // remote runs an operation in the daemon.
 func remote(ctx context.Context, socket, name string, params json.RawMessage, onEvent func(json.RawMessage) error) (json.RawMessage, error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
+		return dialDaemon(ctx, socket, func(uid int) bool { return mayServe(uid, os.Geteuid()) })
 	}}}
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sitedrift/v1/"+name, bytes.NewReader(params))
@@ -152,6 +172,8 @@ func remote(ctx context.Context, socket, name string, params json.RawMessage, on
 		return nil, errNoDaemon
 	}
 	switch {
+	case errors.Is(err, errForeignDaemon):
+		return nil, fmt.Errorf("the control socket %s is held by another user's process, and commands may carry secrets, so nothing was sent: if it is the daemon, run this as its user; if not, set server.control_socket to a place where others cannot write", socket)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("the control socket %s belongs to a daemon of another user: run this as that user", socket)
 	case ctx.Err() != nil:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +57,34 @@ func TestWhoMayControl(t *testing.T) {
 	}{{1000, 1000, true}, {0, 1000, true}, {1001, 1000, false}, {1000, 0, false}, {65534, 0, false}, {-1, 1000, false}} {
 		if mayControl(test.uid, test.daemon) != test.may {
 			t.Errorf("uid %d at a daemon of uid %d: not %v", test.uid, test.daemon, test.may)
+		}
+	}
+}
+
+// TestForeignDaemonGetsNothing: whoever made a socket in the daemon's place, where
+// others can write, hears no command.
+func TestForeignDaemonGetsNothing(t *testing.T) {
+	for _, test := range []struct {
+		uid, self int
+		may       bool
+	}{{1000, 1000, true}, {0, 1000, true}, {1001, 1000, false}, {1000, 0, true}, {-1, 1000, false}} {
+		if mayServe(test.uid, test.self) != test.may {
+			t.Errorf("a daemon of uid %d for uid %d: not %v", test.uid, test.self, test.may)
+		}
+	}
+	l, err := controlSocket(filepath.Join(t.TempDir(), "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, may := range []bool{false, true} {
+		asked := -1
+		c, err := dialDaemon(t.Context(), l.Addr().String(), func(uid int) bool { asked = uid; return may })
+		if asked != os.Geteuid() || (c != nil) != may || errors.Is(err, errForeignDaemon) == may {
+			t.Errorf("asked about %d, may: %v: connected is %v, %v", asked, may, c != nil, err)
+		}
+		if c != nil {
+			_ = c.Close()
 		}
 	}
 }
@@ -116,6 +145,24 @@ func TestMetricsPort(t *testing.T) {
 		}
 		if at == "/metrics" && want == http.StatusOK && !strings.Contains(got.Body.String(), `sitedrift_credential_ok{kind="3lo",tenant="acme"} 1`) {
 			t.Errorf("metrics:\n%s", got.Body)
+		}
+	}
+}
+
+// TestMetricsUnderForeignName: a page whose name leads to this machine reads nothing.
+func TestMetricsUnderForeignName(t *testing.T) {
+	for at, hosts := range map[string]map[string]int{
+		"127.0.0.1:9464": {"127.0.0.1:9464": 200, "localhost:9464": 200, "localhost": 200, "[::1]:9464": 200, "evil.example:9464": 421, "127.0.0.1.evil.example": 421, "": 421},
+		"10.1.2.3:9464":  {"prometheus-target:9464": 200, "10.1.2.3:9464": 200},
+	} {
+		addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(at))
+		for host, want := range hosts {
+			got, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+			r.Host = host
+			underOwnName(addr, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(got, r)
+			if got.Code != want {
+				t.Errorf("%q at %s: %d, want %d", host, at, got.Code, want)
+			}
 		}
 	}
 }

@@ -30,6 +30,7 @@ const (
 )
 
 func main() {
+	noCoreDump()
 	if len(os.Args) > 2 && os.Args[1] == "engine" && strings.HasPrefix(os.Args[2], "--library=") {
 		// The daemon's own child: signals and arguments are its affair.
 		os.Exit(embedded.RunChild(context.Background(), os.Args[2:], os.Stderr))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -36,11 +37,30 @@ func startProbes(cfg *config.Config) (*probes, error) {
 	p := &probes{ended: make(chan error, 1)}
 	p.show(notReady("starting", ""))
 	p.srv = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.answer.Load()).ServeHTTP(w, r) }),
+		Handler:           underOwnName(l.Addr(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.answer.Load()).ServeHTTP(w, r) })),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() { p.ended <- p.srv.Serve(l) }()
 	return p, nil
+}
+
+// underOwnName lets requests to a loopback address through that name one: a page in a
+// browser on this machine does not read it under a name of its own that leads here.
+func underOwnName(at net.Addr, h http.Handler) http.Handler {
+	if tcp, ok := at.(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if ip := net.ParseIP(strings.Trim(host, "[]")); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "this port serves this machine only: ask for localhost, or set server.metrics to an address of the network", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // show lets h answer from now on.
