@@ -23,6 +23,7 @@ import (
 var (
 	chaosMinutes = flag.Float64("minutes", 0, "how long TestChaos goes on, over all of its modes; 0: a few rounds of the first")
 	chaosOnly    = flag.String("mode", "", "the only mode of TestChaos: sqlite, postgres, replicas or leeway; empty: all in turn")
+	chaosFaults  = flag.String("faults", "", "the faults of each round of TestChaos, separated by commas, as a round prints them; empty: they are drawn")
 	chaosSeed    = flag.Uint64("seed", 1, "what TestChaos draws its faults and their times from")
 )
 
@@ -92,6 +93,9 @@ func TestChaos(t *testing.T) {
 			tryMode(t, bin, m, all, func(c *chaos, _ int) []fault {
 				if time.Now().After(end) {
 					return nil
+				}
+				if *chaosFaults != "" {
+					return c.faults(strings.Split(*chaosFaults, ", "))
 				}
 				return c.draw()
 			})
