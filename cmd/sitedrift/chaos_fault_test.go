@@ -55,9 +55,17 @@ func (f fault) deadly() bool {
 	return f.name == faultKill || f.name == faultPoint || f.node.fleet && (f.name == faultFreeze || f.name == faultFreezePoint)
 }
 
+// takenOverAfter is after how long a silence others may take over from a replica.
+const takenOverAfter = 5 * time.Second
+
 // strike lets the fault happen and takes it back.
 func (c *chaos) strike(f fault) {
 	time.Sleep(f.after)
+	if f.deadly() && f.hold > takenOverAfter {
+		c.mu.Lock()
+		c.silences++
+		c.mu.Unlock()
+	}
 	if f.name == faultRollOut {
 		c.rollOut(f)
 		return

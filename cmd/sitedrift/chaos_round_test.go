@@ -226,7 +226,7 @@ func (c *chaos) checkReuse() {
 	stats := c.provider.ProviderStats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	cuts := int64(c.tally[faultKill]+c.tally[faultPoint]+c.tally[faultNetwork]) + stats.AnswersDropped
+	cuts := int64(c.tally[faultKill]+c.tally[faultPoint]+c.tally[faultNetwork]+c.silences) + stats.AnswersDropped
 	if most := 4 * cuts; stats.LeewayReuses > most { // a refresh tries four times
 		c.judge.found(flawToken, 1, fmt.Sprintf("%d refreshes repeated the token of one before, after %d cut answers at most", stats.LeewayReuses, cuts))
 	}

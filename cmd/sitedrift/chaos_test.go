@@ -46,6 +46,7 @@ type chaos struct {
 	onlyOnce bool     // the provider takes a token once
 	lost     int      // grants, with the answers to their refreshes
 	scripted int      // answers that the provider shall not give
+	silences int      // freezes so long that others may take over
 	nodes    []*node
 	truths   chronicle
 	whole    map[string]runShown // by group: a run that no fault disturbed
