@@ -302,7 +302,7 @@ func TestConditionsShowInMetrics(t *testing.T) {
 
 // TestStopsAreWaitedFor: each way of deploying lets a daemon end by itself.
 func TestStopsAreWaitedFor(t *testing.T) {
-	const needed = stopGrace + closeFor + 10*time.Second // to give back what was cut off
+	const needed = stopGrace + afterCut + closeFor
 	for name, form := range map[string]string{
 		"helm/sitedrift/values.yaml": `(?m)^terminationGracePeriodSeconds: (\d+)()$`,
 		"sitedrift.service":          `(?m)^TimeoutStopSec=(\d+s)$`,

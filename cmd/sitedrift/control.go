@@ -52,8 +52,12 @@ func controlSocket(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// serveControl answers operations until the listener is closed.
-func serveControl(ctx context.Context, l net.Listener, a *app) error {
+// serveControl answers operations until the listener is closed. Those under way then
+// may end, as runs may, for grace, and are cut off after it: one that the end of the
+// process cut off would be taken for a run that died with it (Invariant 7).
+func serveControl(ctx context.Context, l net.Listener, a *app, grace time.Duration) error {
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/{operation}", func(w http.ResponseWriter, r *http.Request) {
 		op, ok := findOperation(r.PathValue("operation"))
@@ -92,8 +96,18 @@ func serveControl(ctx context.Context, l net.Listener, a *app) error {
 	if err := srv.Serve(l); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control socket: %w", err)
 	}
+	stop := time.AfterFunc(grace, cut)
+	defer stop.Stop()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+afterCut)
+	defer cancel()
+	if err := srv.Shutdown(ending); err != nil && !errors.Is(err, net.ErrClosed) {
+		a.log.Warn("an operation did not end", zap.Error(err))
+	}
 	return nil
 }
+
+// afterCut is how long an operation that is cut off has to clean up.
+const afterCut = 10 * time.Second
 
 // mayControl tells whether a user may give commands to a daemon of another: who
 // runs it, and root. The socket's mode says the same; this holds also where

@@ -14,7 +14,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/sitedrift/sitedrift/collector"
+	"github.com/sitedrift/sitedrift/schemas"
 )
 
 // TestControlSocketIsPrivate: others cannot open it, and who connects is known by
@@ -98,7 +103,7 @@ func TestForeignCommandIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() { done <- serveControl(t.Context(), strangers{l}, a) }()
+	go func() { done <- serveControl(t.Context(), strangers{l}, a, 0) }()
 	_, err = remote(t.Context(), l.Addr().String(), "pause", json.RawMessage(`{"id": "acme", "paused": true}`), func(json.RawMessage) error { return nil })
 	if err == nil || errors.Is(err, errNoDaemon) || !strings.Contains(err.Error(), "belongs to another user") {
 		t.Errorf("a stranger's command: %v", err)
@@ -109,6 +114,66 @@ func TestForeignCommandIsRefused(t *testing.T) {
 	_ = l.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStopWaitsForOperations: a stop lets what people asked for end, and cuts it off
+// after a while, in order: the process does not end under it.
+func TestStopWaitsForOperations(t *testing.T) {
+	for name, grace := range map[string]time.Duration{"it ends": time.Hour, "it is cut off": 0} {
+		t.Run(name, func(t *testing.T) {
+			a, _, _ := connectedApp(t)
+			a.cfg.Tenants = nil // as one that was added by hand
+			// Somebody has the group, so that an erasure has to wait.
+			job, ok, err := a.store.Take(t.Context(), "somebody", "acme", schemas.GroupPosture, nil, a.out.now(), time.Hour)
+			if err != nil || !ok {
+				t.Fatal(ok, err)
+			}
+			waits, goOn := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			a.out.trace = func(point string) {
+				if point == "erase.waits" {
+					once.Do(func() { close(waits); <-goOn })
+				}
+			}
+			l, err := controlSocket(filepath.Join(t.TempDir(), "control.sock"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stopped, answered := make(chan error, 1), make(chan error, 1)
+			go func() { stopped <- serveControl(t.Context(), l, a, grace) }()
+			go func() {
+				_, err := remote(t.Context(), l.Addr().String(), "remove", json.RawMessage(`{"id": "acme", "erase": true}`), func(json.RawMessage) error { return nil })
+				answered <- err
+			}()
+			select {
+			case <-waits:
+			case err := <-answered:
+				t.Fatalf("the erasure did not wait: %v", err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if grace > 0 { // the tenant is back, which ends it
+				if err := a.store.PutTenant(t.Context(), collector.Tenant{ID: "acme", CreatedAt: a.out.now()}); err != nil {
+					t.Fatal(err)
+				}
+				if err := a.store.Ended(t.Context(), job); err != nil {
+					t.Fatal(err)
+				}
+			}
+			close(goOn)
+			if err := <-stopped; err != nil {
+				t.Error(err)
+			}
+			trail, err := a.store.Actions(t.Context(), "acme", 1)
+			if err != nil || len(trail) != 1 || trail[0].Unfinished {
+				t.Errorf("when the daemon ends the trail says %+v, %v", trail, err)
+			}
+			if err := <-answered; err == nil || strings.Contains(err.Error(), "in the middle") {
+				t.Errorf("the command was told %v", err)
+			}
+		})
 	}
 }
 

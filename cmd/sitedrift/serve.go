@@ -113,7 +113,7 @@ func (a *app) serve(ctx context.Context, p *probes) error {
 	if err != nil {
 		return err
 	}
-	g.Add(func() error { return serveControl(context.WithoutCancel(ctx), control, a) }, func(error) { _ = control.Close() })
+	g.Add(func() error { return serveControl(context.WithoutCancel(ctx), control, a, stopGrace) }, func(error) { _ = control.Close() })
 	if p != nil {
 		p.show(a.handler())
 		g.Add(func() error {
