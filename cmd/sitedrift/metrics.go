@@ -15,6 +15,7 @@ import (
 
 	"github.com/sitedrift/sitedrift/collector"
 	"github.com/sitedrift/sitedrift/collector/oauth"
+	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/schemas"
 	"github.com/sitedrift/sitedrift/sinks/clickhouse"
 )
@@ -216,6 +217,9 @@ func (a *app) parts(ctx context.Context) map[string]error {
 func wrong(err error) string {
 	if trouble := (*clickhouse.Trouble)(nil); errors.As(err, &trouble) {
 		return trouble.What
+	}
+	if what := state.What(err); what != "" {
+		return what
 	}
 	return "does not answer"
 }

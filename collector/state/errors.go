@@ -17,13 +17,24 @@ var ErrUnreachable = errors.New("the state database does not answer")
 var ErrUnfit = errors.New("the state database cannot be used as it is")
 
 // unfitError is an ErrUnfit that says what is wrong in its own words.
-type unfitError struct{ error }
+type unfitError struct {
+	what string // that the database does or lacks, as a predicate: "is read-only"
+	error
+}
 
 // Unwrap gives the cause.
 func (e unfitError) Unwrap() error { return e.error }
 
 // Is makes errors.Is(err, ErrUnfit) true.
 func (unfitError) Is(target error) bool { return target == ErrUnfit }
+
+// What is wrong with a state database that answers; empty if err does not tell.
+func What(err error) string {
+	if e := (unfitError{}); errors.As(err, &e) {
+		return e.what
+	}
+	return ""
+}
 
 // ErrUnknownTenant says that no such tenant is stored.
 var ErrUnknownTenant = errors.New("unknown tenant")

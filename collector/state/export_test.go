@@ -99,3 +99,6 @@ func Downgrade(t *testing.T, s *Store, schema string, version int64) {
 
 // CheckServer refuses a server that is too old, by its number.
 func CheckServer(version int) error { return checkServer(version) }
+
+// ExplainSQLite is for errors of files that tests open themselves.
+func ExplainSQLite(path string, err error) error { return explainSQLite(path, err) }

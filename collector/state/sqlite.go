@@ -20,7 +20,8 @@ const (
 
 // OpenSQLite opens, or creates, the state of a single process: state.db and
 // vault.db in dir. The directory gets mode 0700, the files 0600. A second
-// process is refused at once with ErrInUse. Call RecoverLeases after it: what a
+// process is refused at once with ErrInUse; ErrUnfit when a file is there and cannot
+// be used as it is. Call RecoverLeases after it: what a
 // dead process had claimed is free, since nobody else can be alive.
 func OpenSQLite(ctx context.Context, dir string) (_ *Store, err error) {
 	if err := privateDir(dir); err != nil {
@@ -43,10 +44,10 @@ func OpenSQLite(ctx context.Context, dir string) (_ *Store, err error) {
 		return nil, err
 	}
 	if err := migrate(ctx, s.db, stateMigrations); err != nil {
-		return nil, fmt.Errorf("migrate %s: %w", filepath.Join(dir, stateFile), err)
+		return nil, s.db.explain(err)
 	}
 	if err := migrate(ctx, s.vault, vaultMigrations); err != nil {
-		return nil, fmt.Errorf("migrate %s: %w", filepath.Join(dir, vaultFile), err)
+		return nil, s.vault.explain(err)
 	}
 	return s, nil
 }
@@ -119,7 +120,7 @@ func openFile(ctx context.Context, path string) (*pool, error) {
 	// One connection: writers queue here, fairly and without SQLITE_BUSY.
 	conns.SetMaxOpenConns(1)
 	if err := conns.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), conns.Close())
+		return nil, errors.Join(explainSQLite(path, err), conns.Close())
 	}
-	return &pool{DB: conns, dialect: "sqlite"}, nil
+	return &pool{DB: conns, dialect: "sqlite", explain: func(err error) error { return explainSQLite(path, err) }}, nil
 }

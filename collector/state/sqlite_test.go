@@ -1,7 +1,9 @@
 package state_test
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
@@ -217,6 +219,64 @@ func TestErasedSecretsAreGone(t *testing.T) {
 	}
 }
 
+// TestSQLiteSaysWhatIsWrong: each error that a disk, another program or a damaged file
+// brings about says what it is, where, and what to do, and can be waited out.
+func TestSQLiteSaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "a.db")
+	open := func(options string) *sql.DB {
+		t.Helper()
+		db, err := sql.Open("sqlite", "file:"+file+options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.SetMaxOpenConns(1)
+		t.Cleanup(func() { db.Close() })
+		return db
+	}
+	do := func(db *sql.DB, statements ...string) (err error) {
+		for _, s := range statements {
+			if _, err = db.ExecContext(t.Context(), s); err != nil {
+				break
+			}
+		}
+		return err
+	}
+	writer := open("")
+	if err := do(writer, "CREATE TABLE t (a TEXT)", "BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	locked := do(open(""), "INSERT INTO t VALUES ('a')")
+	if err := do(writer, "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"is locked by another program":  locked,
+		"is read-only":                  do(open("?mode=ro"), "INSERT INTO t VALUES ('a')"),
+		"has no space left on its disk": do(writer, "PRAGMA max_page_count = 2", "INSERT INTO t VALUES (hex(zeroblob(100000)))"),
+	} {
+		if err := state.ExplainSQLite(file, err); !errors.Is(err, state.ErrUnfit) || state.What(err) != what || !strings.HasPrefix(err.Error(), file+" "+what+": ") {
+			t.Errorf("%v; want %q", err, what)
+		}
+	}
+	for _, name := range []string{"state.db", "vault.db"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := state.OpenSQLite(t.Context(), dir)
+		if !errors.Is(err, state.ErrUnfit) || !strings.Contains(err.Error(), name+" is damaged, or no database: look at the disk, and put the state back from its backup") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := openSQLite(t, dir).Ping(t.Context()); err != nil { // let go of, and well
+			t.Error(err)
+		}
+	}
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s, err := state.OpenSQLite(t.Context(), dir)
@@ -238,7 +298,7 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = state.OpenSQLite(t.Context(), dir)
-	if err == nil || !strings.Contains(err.Error(), "newer release") {
+	if !errors.Is(err, state.ErrUnfit) || !strings.Contains(err.Error(), "newer release") {
 		t.Fatalf("a database of a newer release: %v", err)
 	}
 	// The refusal let go of the directory.

@@ -36,15 +36,13 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Ping reports whether the databases answer.
+// Ping reports whether the databases answer and would take rows: nil, or
+// ErrUnreachable or ErrUnfit.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.db.PingContext(ctx); err != nil {
-		return fmt.Errorf("state database: %w", err)
+	if err := s.db.ping(ctx); err != nil || s.vault == s.db {
+		return err
 	}
-	if err := s.vault.PingContext(ctx); err != nil {
-		return fmt.Errorf("credential database: %w", err)
-	}
-	return nil
+	return s.vault.ping(ctx)
 }
 
 // pool is a connection pool with the few words that differ by dialect.
@@ -53,6 +51,28 @@ type pool struct {
 	dialect    string // "sqlite" or "postgres"
 	skipLocked string // ends a SELECT that locks the rows of work (w) and lanes (l)
 	ownClock   string // the database's time as an expression; empty: it has none that counts
+	readOnly   string // asks whether a transaction is one that takes no rows; empty: none begins then
+	explain    func(error) error
+}
+
+// ping begins a transaction that could write, and ends it.
+func (d *pool) ping(ctx context.Context) error {
+	tx, err := d.BeginTx(ctx, nil)
+	if err != nil {
+		return d.explain(err)
+	}
+	defer tx.Rollback()
+	if d.readOnly == "" {
+		return nil
+	}
+	var readOnly bool
+	if err := tx.QueryRowContext(ctx, d.readOnly).Scan(&readOnly); err != nil {
+		return d.explain(err)
+	}
+	if readOnly {
+		return d.explain(errReadOnly)
+	}
+	return nil
 }
 
 // clock is the time that leases and heartbeats go by, as an expression: the
