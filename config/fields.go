@@ -72,7 +72,7 @@ func warehouse(w *Warehouse) []field {
 		oneOf("mode", &w.Mode, []string{ModeEmbedded, ModeClickHouse},
 			"The engine that sitedrift runs itself, or a ClickHouse server (25.12 or newer)."),
 		ref("dsn", &w.DSN, clickHouseRef,
-			"Mode clickhouse: env:NAME or file:/path of http(s)://user:password@host:8123/ or clickhouse://host:9000/.").
+			"Mode clickhouse: env:NAME or file:/path of http://user:password@host:8123/ or https://user:password@host:8443/.").
 			example("env:CLICKHOUSE_DSN"),
 		checked("cluster", "cluster name", &w.Cluster, clusterName,
 			"Mode clickhouse: the cluster, of one shard, whose every replica gets the tables. None by default.").example("main"),

@@ -12,16 +12,22 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 
+	"github.com/sitedrift/sitedrift/config"
 	"github.com/sitedrift/sitedrift/schemas"
+	"github.com/sitedrift/sitedrift/sinks/embedded"
 )
 
 // ailment is what is wrong with the warehouse's server for a while.
@@ -238,6 +244,19 @@ func TestOutages(t *testing.T) {
 		o.sync(t, schemas.GroupPosture)
 	}
 
+	// The state database takes no rows for a while, as after a switch to a standby.
+	name := path.Base(strings.SplitN(string(state), "?", 2)[0])
+	cut := "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + name + "' AND pid <> pg_backend_pid()"
+	f.cluster.Exec(t, "postgres", "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+	f.cluster.Exec(t, "postgres", cut)
+	o.until("it says that its state is read-only", func() bool {
+		return strings.HasPrefix(o.probe(), "503 ") && strings.Contains(o.probe(), "state is read-only\n")
+	})
+	o.tells("give the address of the primary")
+	f.cluster.Exec(t, "postgres", "ALTER DATABASE "+name+" RESET default_transaction_read_only")
+	f.cluster.Exec(t, "postgres", cut)
+	o.until("it is ready", func() bool { return o.probe() == "200 ready\n" })
+
 	// The state database is restarted while runs begin every few seconds.
 	o.pause(t, false)
 	o.tells(`"trigger":"schedule"`)
@@ -287,5 +306,97 @@ func TestOutages(t *testing.T) {
 	o.stop(t)
 	if t.Failed() {
 		t.Log(o.tail())
+	}
+}
+
+// TestStartOnSickStores: whatever a server answers at the start, and whatever is wrong
+// with files of the state, is told with what to do, and waited for.
+func TestStartOnSickStores(t *testing.T) {
+	engine, err := embedded.Start(t.Context(), embedded.Settings{Dir: t.TempDir(), Command: []string{program(t), "engine"}, ListenHTTP: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close(t.Context()) })
+	server, sick := newSickServer(t, fmt.Sprintf("http://default:%s@%s/", engine.Token(), engine.HTTPAddr()))
+	cfg := config.Default()
+	cfg.DataDir, cfg.Warehouse.Mode = t.TempDir(), config.ModeClickHouse
+	if cfg.Warehouse.DSN, err = secretFile(t.TempDir(), sick); err != nil {
+		t.Fatal(err)
+	}
+	start := func() error {
+		a, err := open(t.Context(), cfg, realWorld(), zap.NewNop(), needs{warehouse: true})
+		if err == nil {
+			err = a.close(t.Context())
+		}
+		return err
+	}
+	for _, a := range append(slices.Clone(ailments),
+		ailment{name: "another password", what: "does not let this user in", answer: "Code: 516. DB::Exception: sitedrift: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)"},
+		ailment{name: "a used up quota", what: "has a quota that is used up", answer: "Code: 201. DB::Exception: Quota for user has been exceeded. (QUOTA_EXCEEDED)"},
+		ailment{name: "too many queries", what: "has too much to do", answer: "Code: 202. DB::Exception: Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)"},
+	) {
+		a.table = "" // nothing is written into a certain table at the start
+		server.now.Store(&a)
+		if err := start(); awaits(err).name != partWarehouse || !strings.Contains(err.Error(), a.what+": ") {
+			t.Errorf("%s: %v; want %q", a.name, err, a.what)
+		}
+	}
+	server.now.Store(nil)
+	if err := start(); err != nil {
+		t.Errorf("when it is well: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.DataDir, "state.db"), bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, journal := range []string{"-wal", "-shm"} {
+		_ = os.Remove(filepath.Join(cfg.DataDir, "state.db"+journal))
+	}
+	if err := start(); awaits(err).name != partState || !strings.Contains(err.Error(), "put the state back from its backup") {
+		t.Errorf("a damaged state: %v", err)
+	}
+}
+
+// TestPasswordOfTheWarehouseChanges: a new one is taken up with the next request,
+// with and without TLS.
+func TestPasswordOfTheWarehouseChanges(t *testing.T) {
+	for scheme, listen := range map[string]func(http.Handler) *httptest.Server{"http": httptest.NewServer, "https": httptest.NewTLSServer} {
+		file := filepath.Join(t.TempDir(), "dsn")
+		a := &app{cfg: config.Default()}
+		a.cfg.Warehouse.Mode, a.cfg.Warehouse.DSN = config.ModeClickHouse, config.FileRef(file)
+		var seen []string
+		server := listen(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			user, key, basic := r.BasicAuth()
+			if !basic {
+				user, key = r.Header.Get("X-ClickHouse-User"), r.Header.Get("X-ClickHouse-Key")
+			}
+			seen = append(seen, user+" "+key)
+		}))
+		defer server.Close()
+		write := func(login string) {
+			t.Helper()
+			if err := os.WriteFile(file, []byte(scheme+"://"+login+"@"+server.Listener.Addr().String()+"/?skip_verify=true"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("sitedrift:first")
+		options, err := a.warehouseOptions(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := ch.Open(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.Exec(t.Context(), "SELECT 1") // no server is behind it
+		write("other:second")
+		_ = conn.Exec(t.Context(), "SELECT 1")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Exec(t.Context(), "SELECT 1")
+		if seen = slices.Compact(seen); !slices.Equal(seen, []string{"sitedrift first", "other second", "sitedrift first"}) {
+			t.Errorf("%s: asked as %q", scheme, seen)
+		}
 	}
 }
