@@ -134,6 +134,7 @@ func TestFaultsThatPassAreRepeated(t *testing.T) {
 		},
 		"no HTTP":      func(w http.ResponseWriter, _ *http.Request) { cut(w, "SSH-2.0-OpenSSH_9.6\r\n") },
 		"cut decently": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, good[:9]) },
+		"cut text":     func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `"READ_WR`) },
 		"web page": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "<!doctype html><title>Sign in</title>")
 		},

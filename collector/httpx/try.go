@@ -187,7 +187,7 @@ func (c *Client) read(resp *http.Response, buf *bytes.Buffer, fail *Error) (agai
 		err = errors.New("the answer is empty")
 	case body[0] == '<':
 		err = errors.New("the answer is a web page, not JSON")
-	case body[0] == '{' && body[len(body)-1] != '}', body[0] == '[' && body[len(body)-1] != ']':
+	case body[0] == '{' && body[len(body)-1] != '}', body[0] == '[' && body[len(body)-1] != ']', body[0] == '"' && (len(body) == 1 || body[len(body)-1] != '"'):
 		err = fmt.Errorf("the answer of %d bytes is cut off", n)
 	default:
 		return false, nil
