@@ -12,6 +12,7 @@ import (
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 
+	sim "github.com/sitedrift/sitedrift/collector/confluencetest"
 	"github.com/sitedrift/sitedrift/schemas"
 )
 
@@ -129,4 +130,35 @@ func TestBrokenMerge(t *testing.T) {
 	if err := w.app.warehouse.CheckParts(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestEmptyAnswersRemoveNothing: a site answers everything with 200 and nothing in it,
+// as one whose index is built anew. Of three rows and more nothing is told as gone, and
+// what is shown stays; when it is itself again, nothing has changed (Invariant 1).
+func TestEmptyAnswersRemoveNothing(t *testing.T) {
+	w := newWayWorld(t)
+	w.sync(time.Hour)
+	// Activity is the site's own of these hours; the others have one row and two here.
+	const but = "tenant_id = 'acme' AND dataset NOT IN ('audit_events', 'user_activity', 'data_policies', 'external_collaborators')"
+	const shown = "SELECT dataset, rows_known FROM tiles WHERE " + but + " ORDER BY dataset"
+	const told = "SELECT dataset, change, count() FROM changes WHERE " + but + " AND change NOT IN ('baseline', 'coverage') GROUP BY ALL ORDER BY ALL"
+	before, err := w.rows(t.Context(), shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, r := range before {
+		rows = append(rows, r[0].Text()+" "+r[1].Text())
+	}
+	for _, body := range []string{`{"results":[],"_links":{}}`, `{"results":[],"size":0,"start":0,"limit":200,"_links":{}}`, `{}`, `[]`} {
+		w.site.Fail(sim.Fault{Kind: sim.FaultStatus, Status: 200, Body: body, Times: -1})
+		w.sync(time.Hour)
+		w.sync(time.Hour) // what was held is not published by a second look either
+		w.want(told)
+		w.want(shown, rows...)
+		w.site.ClearFaults()
+	}
+	w.sync(time.Hour)
+	w.want(told)
+	w.want(shown, rows...)
 }
