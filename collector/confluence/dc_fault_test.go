@@ -2,6 +2,7 @@ package confluence_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ func dcFaultCases() []dcFaultCase {
 	return []dcFaultCase{
 		{"500 once", status(500, "", 1), complete, nil},
 		{"500 always", status(500, `{"message":"boom"}`, -1), failed, some},
+		{"503 always", status(503, "", -1), failed, some},
 		{"503 on a later page", f{Kind: confluencetest.FaultStatus, Status: 503, Page: 2, Times: -1}, complete, paged(failed, failed, complete)},
 		{"401", status(401, `{"message":"Client must be authenticated to access this resource.","status-code":401}`, -1), forbidden, some},
 		{"web sudo", status(401, `{"message":"This resource requires WebSudo.","status-code":401}`, -1), forbidden, some},
@@ -88,11 +90,18 @@ func dcFaultCases() []dcFaultCase {
 		{"400", status(400, "", -1), failed, some},
 		{"406", status(406, "", -1), failed, some},
 		{"429 once", f{Kind: confluencetest.FaultRateLimited, RetryAfter: "7"}, complete, nil},
+		{"429 until a date", f{Kind: confluencetest.FaultRateLimited, RetryAfter: "Mon, 02 Mar 2026 12:01:00 GMT"}, complete, nil},
+		{"429 without a time", f{Kind: confluencetest.FaultRateLimited}, complete, nil},
+		{"429 for ages", f{Kind: confluencetest.FaultRateLimited, RetryAfter: "99999999999"}, complete, nil},
+		{"429 by X-RateLimit", f{Kind: confluencetest.FaultRateLimited, Header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"2026-03-02T12:02Z"}}}, complete, nil},
 		{"429 always", f{Kind: confluencetest.FaultRateLimited, Times: -1}, failed, some},
 		{"reset once", f{Kind: confluencetest.FaultReset}, complete, nil},
 		{"reset always", f{Kind: confluencetest.FaultReset, Times: -1}, failed, some},
+		{"truncated once", f{Kind: confluencetest.FaultTruncated}, complete, nil},
 		{"truncated always", f{Kind: confluencetest.FaultTruncated, Times: -1}, failed, some},
 		{"html", f{Kind: confluencetest.FaultHTML, Times: -1}, failed, some},
+		{"wrong content type", f{Kind: confluencetest.FaultContentType, Times: -1}, failed, some},
+		{"stall always", f{Kind: confluencetest.FaultStall, Times: -1}, failed, some},
 		{"empty body", f{Kind: confluencetest.FaultEmptyBody, Times: -1}, failed, some},
 		{"redirect", f{Kind: confluencetest.FaultRedirect, Times: -1}, failed, some},
 		{"clock skew", f{Kind: confluencetest.FaultClockSkew, Skew: 48 * time.Hour, Times: -1}, complete, nil},
@@ -141,7 +150,9 @@ func TestDataCenterFaults(t *testing.T) {
 					fault := fc.fault
 					fault.Match = func(r *confluencetest.Request) bool { return strings.HasSuffix(r.Endpoint, x.endpoint) }
 					c.dc.Fail(fault)
+					c.patience.Store(int64(patienceFor(fault)))
 					got := readIn(t, src, x.table, partition)
+					c.patience.Store(0)
 					outcome, lossy := strings.CutSuffix(x.outcome(fc), "*")
 					if string(got.state()) != outcome {
 						t.Errorf("outcome %s (%v), want %s", got.state(), got.err, outcome)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ type center struct {
 	srv     *confluencetest.Server
 	dc      *confluencetest.DataCenter
 	options httpx.Options
+
+	patience atomic.Int64 // as of a site
 }
 
 // noonOfCenter is what every clock of a center says.
@@ -43,10 +46,12 @@ func newCenter(t testing.TB, settings confluencetest.DataCenterSettings) *center
 	t.Cleanup(srv.Close)
 	wire := httpx.NewTransport(netip.MustParsePrefix("127.0.0.0/8"))
 	t.Cleanup(wire.CloseIdleConnections)
-	return &center{t: t, srv: srv, dc: dc, options: httpx.Options{
-		Base: dc.URL(), Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: noonOfCenter,
+	c := &center{t: t, srv: srv, dc: dc}
+	c.options = httpx.Options{
+		Base: dc.URL(), Tenant: "acme", Transport: impatient(wire, &c.patience), AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: noonOfCenter,
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
-	}}
+	}
+	return c
 }
 
 // way is a credential of the kind, of the named user (the administrator if empty)

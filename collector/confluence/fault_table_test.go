@@ -100,8 +100,9 @@ const faultIntro = `<!-- Generated from the tests by ` + "`make generate`" + `. 
 
 # What a fault of a site comes to
 
-Every call of every dataset is tried with every fault that its kind of answer can have: %d cells, each run by ` + "`TestFaults`" + ` and
-` + "`TestDataCenterFaults`" + ` against the simulator. Whatever the outcome, each row that is handed over is true and none comes twice; only
+Every call of every dataset is tried with every fault that its kind of answer can have: %d cells, each run by ` + "`TestFaults`" + ` or
+` + "`TestDataCenterFaults`" + ` against the simulator. None is untested: the page is made of the same list as the tests, and ` + "`TestEveryCallIsFaulted`" + `
+fails for a declared call that is not in it. Whatever the outcome, each row that is handed over is true and none comes twice; only
 ` + "`complete`" + ` lets a row end, so no fault makes a removal. A call that a dataset shares with one it leans on stands there once.
 
 The outcomes are the states of ` + "`coverage`" + `. ` + "`complete*`" + ` means that the site itself says that nothing is there, in an answer without a

@@ -273,6 +273,7 @@ func faultCases() []faultCase {
 	return []faultCase{
 		{name: "500 once", fault: status(500, "", 1), want: always(complete)},
 		{name: "500 always", fault: status(500, `{"message":"boom"}`, -1), want: always(failed)},
+		{name: "503 always", fault: status(503, "", -1), want: always(failed)},
 		{name: "503 on a later page", fault: f{Kind: confluencetest.FaultStatus, Status: 503, Page: 2, Times: -1}, want: paged(failed, failed, partial, failed)},
 		{name: "scope", fault: status(401, `{"code":401,"message":"Unauthorized; scope does not match"}`, -1), want: always(forbidden)},
 		{name: "401", fault: status(401, `{"code":401,"message":"Unauthorized"}`, -1), want: always(forbidden)},
@@ -285,12 +286,18 @@ func faultCases() []faultCase {
 		{name: "405", fault: status(405, "", -1), want: always(failed), special: without(notExposed)},
 		{name: "501", fault: status(501, "", -1), want: always(failed), special: without(notExposed)},
 		{name: "429 once", fault: f{Kind: confluencetest.FaultRateLimited, RetryAfter: "7", Reason: "confluence-burst-based"}, want: always(complete)},
+		{name: "429 until a date", fault: f{Kind: confluencetest.FaultRateLimited, RetryAfter: "Mon, 02 Mar 2026 09:22:07 GMT"}, want: always(complete)},
+		{name: "429 without a time", fault: f{Kind: confluencetest.FaultRateLimited}, want: always(complete)},
+		{name: "429 for ages", fault: f{Kind: confluencetest.FaultRateLimited, RetryAfter: "99999999999"}, want: always(complete)},
+		{name: "429 by X-RateLimit", fault: f{Kind: confluencetest.FaultRateLimited, Header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"2026-03-02T09:23Z"}}}, want: always(complete)},
 		{name: "429 always", fault: f{Kind: confluencetest.FaultRateLimited, Times: -1}, want: always(failed)},
 		{name: "reset once", fault: f{Kind: confluencetest.FaultReset}, want: always(complete)},
 		{name: "reset always", fault: f{Kind: confluencetest.FaultReset, Times: -1}, want: always(failed)},
 		{name: "truncated once", fault: f{Kind: confluencetest.FaultTruncated}, want: always(complete)},
 		{name: "truncated always", fault: f{Kind: confluencetest.FaultTruncated, Times: -1}, want: always(failed)},
 		{name: "html", fault: f{Kind: confluencetest.FaultHTML, Times: -1}, want: always(failed)},
+		{name: "wrong content type", fault: f{Kind: confluencetest.FaultContentType, Times: -1}, want: always(failed)},
+		{name: "stall always", fault: f{Kind: confluencetest.FaultStall, Times: -1}, want: always(failed)},
 		{name: "empty body", fault: f{Kind: confluencetest.FaultEmptyBody, Times: -1}, want: always(failed)},
 		{name: "redirect", fault: f{Kind: confluencetest.FaultRedirect, Times: -1}, want: always(failed)},
 		{name: "clock skew", fault: f{Kind: confluencetest.FaultClockSkew, Skew: 48 * time.Hour, Times: -1}, want: always(complete)},
@@ -379,7 +386,9 @@ func TestFaults(t *testing.T) {
 					src := x.source(s)
 					x.prepare(t, s, src)
 					x.fail(s, c.fault)
+					s.patience.Store(int64(patienceFor(c.fault)))
 					got := read(t, src, x.table, partition)
+					s.patience.Store(0)
 					if hit := x.faulty(s).FaultsApplied() > 0; hit == x.spared(c) {
 						t.Fatalf("the fault was applied: %v", hit)
 					}

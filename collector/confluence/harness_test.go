@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,8 +62,33 @@ type site struct {
 	mu    sync.Mutex
 	// happened counts what tests made happen for the sake of its audit records.
 	happened int
+	patience atomic.Int64 // of clients with an answer, in nanoseconds; 0: that of a try
 	// options may be changed before the first source is made.
 	options httpx.Options
+}
+
+// patienceFor is how long to wait for an answer under a fault: where none comes, what a
+// site needs to begin one.
+func patienceFor(f confluencetest.Fault) time.Duration {
+	if f.Kind == confluencetest.FaultStall {
+		return 100 * time.Millisecond
+	}
+	return 0
+}
+
+// impatient lets requests wait for the head of an answer only so long.
+func impatient(next http.RoundTripper, patience *atomic.Int64) http.RoundTripper {
+	return tripper(func(r *http.Request) (*http.Response, error) {
+		limit := time.Duration(patience.Load())
+		if limit == 0 {
+			return next.RoundTrip(r)
+		}
+		ctx, cancel := context.WithCancel(r.Context())
+		timer := time.AfterFunc(limit, cancel)
+		resp, err := next.RoundTrip(r.WithContext(ctx))
+		timer.Stop()
+		return resp, err
+	})
 }
 
 func newSite(t testing.TB, settings confluencetest.SiteSettings) *site {
@@ -79,7 +105,7 @@ func newSite(t testing.TB, settings confluencetest.SiteSettings) *site {
 	wire := httpx.NewTransport(netip.MustParsePrefix("127.0.0.0/8"))
 	t.Cleanup(wire.CloseIdleConnections)
 	s.options = httpx.Options{
-		Tenant: "acme", Transport: wire, AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: c.Now,
+		Tenant: "acme", Transport: impatient(wire, &s.patience), AttemptTimeout: 20 * time.Second, MaxTries: 3, Now: c.Now,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -291,6 +291,8 @@ func (c *call) replyJSON(body []byte) {
 			return
 		case FaultTruncated:
 			body = body[:len(body)/2]
+		case FaultContentType:
+			c.w.Header().Set("Content-Type", "text/html")
 		}
 	}
 	c.reply(http.StatusOK, body)

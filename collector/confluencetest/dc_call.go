@@ -193,6 +193,8 @@ func (c *dcCall) send(build func(dc *DataCenter) []byte) {
 			return
 		case FaultTruncated:
 			body = body[:len(body)/2]
+		case FaultContentType:
+			c.w.Header().Set("Content-Type", "text/html")
 		}
 	}
 	c.reply(http.StatusOK, body)

@@ -22,6 +22,7 @@ const (
 	FaultStall           FaultKind = "stall"             // says nothing until the client gives up or the server closes
 	FaultTruncated       FaultKind = "truncated"         // 200 with the first half of the JSON
 	FaultHTML            FaultKind = "html"              // 200 with an HTML page
+	FaultContentType     FaultKind = "content_type"      // the right JSON, which is called a web page
 	FaultEmptyBody       FaultKind = "empty_body"        // 200 without a body
 	FaultEmptyPage       FaultKind = "empty_page"        // a page without results and without a successor
 	FaultEmptyWithNext   FaultKind = "empty_with_next"   // a page without results that has the rest as its successor
