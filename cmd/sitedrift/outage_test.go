@@ -371,7 +371,7 @@ func TestPasswordOfTheWarehouseChanges(t *testing.T) {
 			}
 			seen = append(seen, user+" "+key)
 		}))
-		defer server.Close()
+		t.Cleanup(server.Close)
 		write := func(login string) {
 			t.Helper()
 			if err := os.WriteFile(file, []byte(scheme+"://"+login+"@"+server.Listener.Addr().String()+"/?skip_verify=true"), 0o600); err != nil {
@@ -387,7 +387,7 @@ func TestPasswordOfTheWarehouseChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { _ = conn.Close() })
 		_ = conn.Exec(t.Context(), "SELECT 1") // no server is behind it
 		write("other:second")
 		_ = conn.Exec(t.Context(), "SELECT 1")
