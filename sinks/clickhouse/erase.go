@@ -63,23 +63,26 @@ func (w *Warehouse) ofTenants() []string {
 	return list
 }
 
+// tenantsPerQuery bounds the list of tenants in one statement of Holding, which has it
+// once for each table.
+const tenantsPerQuery = 100
+
 // Holding lists, sorted, those of the tenants of which any table has a row.
 func (w *Warehouse) Holding(ctx context.Context, tenants []string) (found []string, err error) {
-	if len(tenants) == 0 {
-		return nil, nil
-	}
-	ids := make([]string, len(tenants))
-	for i, id := range tenants {
-		ids[i] = text(id)
-	}
-	var parts []string
-	for _, table := range w.ofTenants() {
-		parts = append(parts, fmt.Sprintf("SELECT DISTINCT toString(tenant_id) AS id FROM %s WHERE tenant_id IN (%s)", w.layout.object(table), strings.Join(ids, ", ")))
-	}
-	var id string
-	err = w.each(ctx, "SELECT DISTINCT id FROM ("+strings.Join(parts, "\nUNION ALL ")+")", func() { found = append(found, id) }, &id)
-	if err != nil {
-		return nil, fmt.Errorf("look for rows of tenants that were erased: %w", err)
+	for some := range slices.Chunk(tenants, tenantsPerQuery) {
+		ids := make([]string, len(some))
+		for i, id := range some {
+			ids[i] = text(id)
+		}
+		var parts []string
+		for _, table := range w.ofTenants() {
+			parts = append(parts, fmt.Sprintf("SELECT DISTINCT toString(tenant_id) AS id FROM %s WHERE tenant_id IN (%s)", w.layout.object(table), strings.Join(ids, ", ")))
+		}
+		var id string
+		err = w.each(ctx, "SELECT DISTINCT id FROM ("+strings.Join(parts, "\nUNION ALL ")+")", func() { found = append(found, id) }, &id)
+		if err != nil {
+			return nil, fmt.Errorf("look for rows of tenants that were erased: %w", err)
+		}
 	}
 	slices.Sort(found)
 	return found, nil
