@@ -55,6 +55,11 @@ var (
 // daemon's metrics that these do not have.
 func checkExpr(t *testing.T, where string, metrics map[string][]string, expr string, texts ...string) {
 	t.Helper()
+	if one, other, either := strings.Cut(expr, " or "); either {
+		checkExpr(t, where, metrics, one, texts...)
+		checkExpr(t, where, metrics, other, texts...)
+		return
+	}
 	var asked []string
 	for _, m := range grouping.FindAllStringSubmatch(expr, -1) {
 		asked = append(asked, strings.FieldsFunc(m[1], func(r rune) bool { return r == ',' || r == ' ' })...)
