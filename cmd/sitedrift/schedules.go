@@ -22,6 +22,10 @@ func (a *app) storeTenants(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	present, err := a.schedules(ctx, "")
+	if err != nil {
+		return err
+	}
 	for _, t := range a.cfg.Tenants {
 		stored, err := a.store.Tenant(ctx, t.ID)
 		if err != nil && !errors.Is(err, state.ErrUnknownTenant) {
@@ -46,7 +50,7 @@ func (a *app) storeTenants(ctx context.Context) error {
 			return &exitError{exitUsage, err}
 		}
 		change := tenantChange{before: before, after: stored}
-		if change.schedules, err = a.planSchedules(ctx, t); err != nil {
+		if change.schedules, err = a.planSchedules(t, present[t.ID]); err != nil {
 			return err
 		}
 		if change.erases, err = a.erasedBy(ctx, change); err != nil {
@@ -80,14 +84,21 @@ type scheduleChange struct {
 	remove bool
 }
 
-// planSchedules compares a tenant's schedules in the configuration with those in
-// the table of work. A schedule that did not change keeps its next start, so that a
-// restart moves nothing.
-func (a *app) planSchedules(ctx context.Context, t config.Tenant) (changes []scheduleChange, _ error) {
-	present, err := a.store.Schedules(ctx, t.ID)
-	if err != nil {
-		return nil, err
+// schedules are those of a tenant, or of all if it is empty, by tenant: of thousands
+// they are asked for once.
+func (a *app) schedules(ctx context.Context, tenant string) (map[string][]collector.Schedule, error) {
+	all, err := a.store.Schedules(ctx, tenant)
+	by := map[string][]collector.Schedule{}
+	for _, s := range all {
+		by[s.Tenant] = append(by[s.Tenant], s)
 	}
+	return by, err
+}
+
+// planSchedules compares a tenant's schedules in the configuration with those that are
+// present in the table of work. A schedule that did not change keeps its next start, so that a
+// restart moves nothing.
+func (a *app) planSchedules(t config.Tenant, present []collector.Schedule) (changes []scheduleChange, _ error) {
 	for _, group := range groupsInUse() {
 		i := slices.IndexFunc(present, func(s collector.Schedule) bool { return s.Group == group })
 		expr, on := a.cfg.Schedule(t, group)
@@ -118,25 +129,40 @@ func groupsInUse() (groups []string) {
 	return groups
 }
 
-// expect tells the warehouse what each tenant is meant to deliver, so that
-// dashboards can show what was never read.
-func (a *app) expect(ctx context.Context) error {
+// expect tells the warehouse what tenants are meant to deliver, so that dashboards
+// can show what was never read: those that are named, or all.
+func (a *app) expect(ctx context.Context, only ...string) error {
 	asOf := a.out.now() // before the look: a tenant that is removed meanwhile stays removed
 	tenants, err := a.store.Tenants(ctx)
 	if err != nil {
 		return err
 	}
+	one := ""
+	if len(only) == 1 {
+		one = only[0]
+	}
+	schedules, err := a.schedules(ctx, one)
+	if err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	for _, id := range only {
+		named[id] = true
+	}
 	var all []schemas.Expected
 	for _, t := range tenants {
-		schedules, err := a.store.Schedules(ctx, t.ID)
-		if err != nil {
-			return err
+		if len(only) > 0 && !named[t.ID] {
+			continue
+		}
+		cadences := map[string]time.Duration{} // by group
+		for _, s := range schedules[t.ID] {
+			cadences[s.Group] = a.cadence(s)
 		}
 		for _, d := range tables() {
-			e := schemas.Expected{Tenant: t.ID, Dataset: d.Name, Group: d.Group, Paused: t.Paused}
-			for _, s := range schedules {
+			e := schemas.Expected{Tenant: t.ID, Dataset: d.Name, Group: d.Group, Cadence: cadences[d.Group], Paused: t.Paused}
+			for _, s := range schedules[t.ID] {
 				if s.Group == d.Group {
-					e.Cadence, e.Paused = a.cadence(s), e.Paused || s.Paused
+					e.Paused = e.Paused || s.Paused
 				}
 			}
 			all = append(all, e)

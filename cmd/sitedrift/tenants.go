@@ -102,14 +102,14 @@ func opTenants(ctx context.Context, a *app, p tenantsParams, _ func(any)) ([]ten
 	if err != nil {
 		return nil, err
 	}
+	schedules, err := a.schedules(ctx, p.ID)
+	if err != nil {
+		return nil, err
+	}
 	all := []tenantInfo{}
 	for _, t := range tenants {
 		info := tenantInfo{ID: t.ID, Name: t.Name, Site: t.SiteURL, CloudID: t.CloudID, Deployment: t.Deployment, Paused: t.Paused, Schedules: []scheduleInfo{}, Credentials: []credInfo{}}
-		schedules, err := a.store.Schedules(ctx, t.ID)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range schedules {
+		for _, s := range schedules[t.ID] {
 			info.Schedules = append(info.Schedules, scheduleInfo{s.Group, s.Cron, s.Paused, s.NextAt})
 		}
 		for _, c := range credentials {
@@ -229,7 +229,7 @@ func opPause(ctx context.Context, a *app, p pauseParams, _ func(any)) (struct{},
 		}
 	}
 	if a.warehouse != nil {
-		return struct{}{}, a.expect(ctx)
+		return struct{}{}, a.expect(ctx, p.ID)
 	}
 	return struct{}{}, nil
 }

@@ -26,7 +26,7 @@ type tenantsAddCmd struct {
 }
 
 type tenantsImportCmd struct {
-	File   string `arg:"" help:"CSV with the columns id, site, and perhaps name, deployment, cloud_id, paused; or YAML with the key tenants:, as in the configuration. - is YAML on standard input."`
+	File   string `arg:"" help:"CSV with the columns id, site, and perhaps name, deployment, cloud_id, paused; or YAML with the key tenants:, as in the configuration. - is standard input, which may be either."`
 	DryRun bool   `help:"Check the list and say what would change, and change nothing."`
 }
 
@@ -125,6 +125,10 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 	if err != nil {
 		return res, err
 	}
+	present, err := a.schedules(ctx, "")
+	if err != nil {
+		return res, err
+	}
 	byID, bySite, byCloud := map[string]collector.Tenant{}, map[string]string{}, map[string]string{}
 	for _, t := range stored {
 		byID[t.ID], bySite[t.SiteURL] = t, t.ID
@@ -175,7 +179,7 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 		if c.erases, err = a.erasedBy(ctx, c); err != nil {
 			return res, err
 		}
-		if c.schedules, err = a.planSchedules(ctx, t); err != nil {
+		if c.schedules, err = a.planSchedules(t, present[t.ID]); err != nil {
 			return res, err
 		}
 		if len(c.erases) > 0 {
@@ -203,8 +207,8 @@ func opPutTenants(ctx context.Context, a *app, p putParams, _ func(any)) (putRes
 	if err := a.change(ctx, changes); err != nil {
 		return res, err
 	}
-	if a.warehouse != nil {
-		return res, a.expect(ctx)
+	if a.warehouse != nil && len(changes) > 0 {
+		return res, a.expect(ctx, each(changes, func(c tenantChange) string { return c.after.ID })...)
 	}
 	return res, nil
 }

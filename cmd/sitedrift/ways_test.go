@@ -403,3 +403,18 @@ func (w *wayWorld) count(table string) int {
 	}
 	return number(w.t, rows[0][0].Text())
 }
+
+// TestChangesOfATenantWriteOfItAlone: of thousands, a pause does not write what is
+// expected of all the others anew.
+func TestChangesOfATenantWriteOfItAlone(t *testing.T) {
+	w := newWayWorld(t)
+	if _, err := opPutTenants(t.Context(), w.app, putParams{Tenants: []config.Tenant{{ID: "other", Name: "other", Site: "https://other.atlassian.net", Deployment: schemas.Cloud}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.set(w.clock.now().Add(time.Hour))
+	if _, err := opPause(t.Context(), w.app, pauseParams{ID: "other", Paused: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.want("SELECT tenant_id, toString(countIf(updated_at > toDateTime64('"+w.clock.now().Add(-time.Minute).Format(time.DateTime)+"', 3, 'UTC')) > 0) FROM sitedrift.expected GROUP BY tenant_id ORDER BY tenant_id", "acme 0", "other 1")
+	w.want("SELECT tenant_id FROM tiles WHERE paused GROUP BY tenant_id", "other")
+}
