@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ const maxImport = 8 << 20
 // tenants:, or CSV whose first line names the columns, which are those keys of a
 // tenant that have one value (id, name, site, ...). All problems come at once, as
 // *Errors, each with its line; then there are no tenants. The name is for errors
-// and, by its end, tells the format: .csv, or else YAML.
+// and, by its end, tells the format: .csv, .yml or .yaml; otherwise the first line does.
 func ParseTenants(name string, src []byte, checks Checks) ([]Tenant, error) {
 	if len(src) > maxImport {
 		return nil, fmt.Errorf("%s is larger than 8 MiB: split it", name)
@@ -30,7 +31,7 @@ func ParseTenants(name string, src []byte, checks Checks) ([]Tenant, error) {
 	l := &loader{file: name, checks: checks, env: os.Getenv, places: map[string]*yaml.Node{}}
 	c := &Config{}
 	only := []field{list("tenants", "", func(i int) []field { return tenant(c, i) })}
-	if strings.HasSuffix(strings.ToLower(name), ".csv") {
+	if isTable(name, src) {
 		if root := l.table(src); root != nil {
 			l.mapping(root, "", only)
 		}
@@ -51,6 +52,19 @@ func ParseTenants(name string, src []byte, checks Checks) ([]Tenant, error) {
 		}
 	}
 	return c.Tenants, nil
+}
+
+// isTable reports whether a list is CSV: by its name or, where that says nothing, as
+// that of standard input, by a first line that has commas and nothing of YAML.
+func isTable(name string, src []byte) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".csv":
+		return true
+	case ".yml", ".yaml":
+		return false
+	}
+	head, _, _ := bytes.Cut(src, []byte("\n"))
+	return bytes.Contains(head, []byte(",")) && !bytes.ContainsAny(head, ":{[#")
 }
 
 // table turns CSV into the nodes of a list of tenants, so that both formats pass

@@ -16,8 +16,10 @@ func TestParseTenants(t *testing.T) {
 		{ID: "wiki", Name: "wiki", Site: "https://wiki.example.com/confluence", Deployment: schemas.DataCenter, Paused: true, Schedules: map[string]string{}},
 	}
 	for name, src := range map[string]string{
-		"a.csv": "\xef\xbb\xbfid,name,site,deployment,paused\r\nacme,\"Acme, Inc.\",https://acme.atlassian.net,,\r\nwiki,,https://wiki.example.com/confluence/,data_center,true\r\n",
-		"a.yml": "tenants:\n- id: acme\n  name: Acme, Inc.\n  site: https://acme.atlassian.net\n- {id: wiki, site: https://wiki.example.com/confluence/, deployment: data_center, paused: true}\n",
+		"a.csv":                   "\xef\xbb\xbfid,name,site,deployment,paused\r\nacme,\"Acme, Inc.\",https://acme.atlassian.net,,\r\nwiki,,https://wiki.example.com/confluence/,data_center,true\r\n",
+		"a.yml":                   "tenants:\n- id: acme\n  name: Acme, Inc.\n  site: https://acme.atlassian.net\n- {id: wiki, site: https://wiki.example.com/confluence/, deployment: data_center, paused: true}\n",
+		"table of standard input": "id,site,name,deployment,paused\nacme,https://acme.atlassian.net,\"Acme, Inc.\",,\nwiki,https://wiki.example.com/confluence,,data_center,true\n",
+		"list of standard input":  "tenants: [{id: acme, name: \"Acme, Inc.\", site: https://acme.atlassian.net}, {id: wiki, site: https://wiki.example.com/confluence, deployment: data_center, paused: true}]\n",
 	} {
 		got, err := ParseTenants(name, []byte(src), Checks{})
 		if err != nil {
