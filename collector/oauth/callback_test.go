@@ -31,7 +31,12 @@ func TestCallbackHoldsBothLoopbackAddresses(t *testing.T) {
 	w := newWorld(t)
 	c := w.consent()
 	c.Provider.RedirectURL = "http://localhost:" + port + "/callback"
-	_, err = c.Serve(t.Context(), w.request(), func(string) { t.Error("it serves beside somebody else") })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = c.Serve(ctx, w.request(), func(string) {
+		t.Error("it serves beside somebody else")
+		cancel() // nobody will come
+	})
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("somebody else has one of the addresses: %v", err)
 	}
@@ -39,7 +44,7 @@ func TestCallbackHoldsBothLoopbackAddresses(t *testing.T) {
 	if err := held.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel = context.WithCancel(t.Context())
 	_, err = c.Serve(ctx, w.request(), func(start string) {
 		defer cancel()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/else", nil)
