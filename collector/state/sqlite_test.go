@@ -99,7 +99,14 @@ func TestSQLiteIsPrivate(t *testing.T) {
 	if err := os.Chmod(loose, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	restored := filepath.Join(loose, "vault.db") // with the mode that a copy got
+	if err := os.WriteFile(restored, nil, 0o644); err != nil { //nolint:gosec // as it must not stay
+		t.Fatal(err)
+	}
 	openSQLite(t, loose)
+	if info, err := os.Stat(restored); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("an open database was left at %v, %v", info.Mode(), err)
+	}
 	if info, err := os.Stat(loose); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("an open directory was left at %v, %v", info.Mode(), err)
 	}
