@@ -3,8 +3,11 @@
 package front
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -73,5 +76,19 @@ func TestReadersLeaveRoom(t *testing.T) {
 	}
 	if n, m := len(s.slots), len(s.places); n+m != 0 {
 		t.Errorf("when all have ended, %d and %d places are taken", n, m)
+	}
+}
+
+// TestFrameAsksForMemory: the window that a frame names is not believed.
+func TestFrameAsksForMemory(t *testing.T) {
+	s := &Server{Settings: Settings{Database: "sitedrift", Limits: Limits{}.withDefaults()}}
+	for exponent, want := range map[byte]bool{13: true, 19: false} { // 8 MiB, 512 MiB
+		frame := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, exponent << 3, 8<<3 | 1, 0, 0}, "SELECT 1"...)
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/", bytes.NewReader(frame))
+		r.Header.Set("Content-Encoding", "zstd")
+		rq, err := s.parse(httptest.NewRecorder(), r, caller{reader: &reading{}})
+		if (err == nil) != want || want && rq.sql != "SELECT 1" {
+			t.Errorf("a window of 2^%d bytes: %v", 10+exponent, err)
+		}
 	}
 }

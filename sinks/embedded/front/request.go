@@ -188,6 +188,10 @@ func (rq *request) readStatement(lim Limits, w http.ResponseWriter, r *http.Requ
 	return nil
 }
 
+// zstdWindow is what every decoder should take (RFC 8878, section 3.1.1.1.2). A frame of a few bytes may ask for more
+// memory than the engine has.
+const zstdWindow = 8 << 20
+
 // decode undoes the body's compression: HTTP's (gzip, zstd) and ClickHouse's own blocks (decompress=1).
 func (rq *request) decode(body io.Reader) (io.Reader, error) {
 	switch enc := rq.header.Get("Content-Encoding"); enc {
@@ -199,7 +203,7 @@ func (rq *request) decode(body io.Reader) (io.Reader, error) {
 		}
 		body = z
 	case "zstd":
-		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1))
+		z, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
 			return nil, err
 		}
