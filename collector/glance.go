@@ -20,6 +20,9 @@ import (
 // glance; twice as many are kept in memory.
 const glanceRows = 2000
 
+// glanceBytes is how long the answers may be from which all of its rows are kept.
+const glanceBytes = 64 << 20
+
 // glanceRounds: one in so many runs of a tenant's group reads the warehouse all
 // the same, and the first one of a process does, so that a loss or an old backup
 // there does not stay unnoticed while nothing changes on the site.
@@ -79,12 +82,13 @@ func (d *reading) glance(ctx context.Context, listed []string) (same bool, err e
 	seen := make(map[string]*glanced, len(listed))
 	var left atomic.Int64 // rows that all glances of the dataset may remember
 	left.Store(2 * glanceRows)
+	most := d.run.source.Stats().Bytes + glanceBytes
 	group, gctx := errgroup.WithContext(ctx)
 	for range min(d.run.Concurrency, len(listed)) {
 		group.Go(func() (err error) {
 			defer recoverAs(&err) // Invariant 7: a panic ends this run, not the process
 			for p := range queue {
-				g := d.look(gctx, p, &left)
+				g := d.look(gctx, p, &left, most)
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
 				}
@@ -121,8 +125,9 @@ func (d *reading) glance(ctx context.Context, listed []string) (same bool, err e
 	return true, nil
 }
 
-// look reads one partition and remembers its pages.
-func (d *reading) look(ctx context.Context, p string, left *atomic.Int64) *glanced {
+// look reads one partition and remembers its pages, while rows are left and the
+// run's answers have no more than most bytes.
+func (d *reading) look(ctx context.Context, p string, left *atomic.Int64, most int64) *glanced {
 	g := &glanced{}
 	var h schemas.Hasher
 	keys := map[schemas.KeyHash]struct{}{}
@@ -147,7 +152,7 @@ func (d *reading) look(ctx context.Context, p string, left *atomic.Int64) *glanc
 			g.rows++
 			g.digest = g.digest.Add(h.RowDigest(p, key, row))
 		}
-		if left.Add(-int64(page.len())) < 0 { // Invariant 7: memory is bounded
+		if left.Add(-int64(page.len())) < 0 || d.run.source.Stats().Bytes > most { // Invariant 7: memory is bounded
 			return errGlanceTooLong
 		}
 		g.pages = append(g.pages, page)

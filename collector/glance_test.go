@@ -129,6 +129,39 @@ func (s wide) Read(ctx context.Context, table *schemas.Dataset, partition string
 	return nil
 }
 
+// bulky is a source whose answers are long, and whose rows are few.
+type bulky struct {
+	wide
+	each int64 // bytes of an answer
+}
+
+func (s bulky) Stats() collector.SourceStats {
+	return collector.SourceStats{Bytes: s.reads.Load() * s.each}
+}
+
+// TestGlanceIsBoundedByBytes is a part of Invariant 7: few rows can be long.
+func TestGlanceIsBoundedByBytes(t *testing.T) {
+	for each, again := range map[int64]bool{1 << 20: false, 32 << 20: true} {
+		w := newBareWorld(t, modelled)
+		w.runner.Bounds = func(string) collector.Bounds {
+			return collector.Bounds{PartitionRows: 1000, RunBytes: 1 << 40, SpoolBytes: 1 << 30}
+		}
+		source := bulky{wide{scripted{0}, 3, new(atomic.Int64)}, each}
+		w.runner.Open = func(context.Context, collector.Tenant, []*schemas.Dataset) (collector.Source, error) {
+			return source, nil
+		}
+		w.run(schemas.GroupPosture)
+		w.run(schemas.GroupPosture)
+		source.reads.Store(0)
+		if row := w.run(schemas.GroupPosture); row.Outcome != schemas.OutcomeNoChange {
+			t.Errorf("%+v", row)
+		}
+		if n := source.reads.Load(); (n > 4) != again {
+			t.Errorf("answers of %d bytes: 4 partitions were read %d times", each, n)
+		}
+	}
+}
+
 // TestGlanceIsBounded is a part of Invariant 7: a dataset that was small and is not
 // any more is not kept in memory whole, however many partitions it has; what was
 // looked at too early is read once more.

@@ -99,7 +99,7 @@ func TestSQLiteIsPrivate(t *testing.T) {
 	if err := os.Chmod(loose, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	restored := filepath.Join(loose, "vault.db") // with the mode that a copy got
+	restored := filepath.Join(loose, "vault.db")               // with the mode that a copy got
 	if err := os.WriteFile(restored, nil, 0o644); err != nil { //nolint:gosec // as it must not stay
 		t.Fatal(err)
 	}
