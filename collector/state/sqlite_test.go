@@ -99,8 +99,8 @@ func TestSQLiteIsPrivate(t *testing.T) {
 	if err := os.Chmod(loose, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	restored := filepath.Join(loose, "vault.db")               // with the mode that a copy got
-	if err := os.WriteFile(restored, nil, 0o644); err != nil { //nolint:gosec // as it must not stay
+	restored := filepath.Join(loose, "vault.db") // with the mode that a copy got
+	if err := os.WriteFile(restored, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	openSQLite(t, loose)
