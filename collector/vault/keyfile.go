@@ -74,8 +74,11 @@ func (v *Vault) rotate(change func(*keyset.Manager, *tinkpb.KeysetInfo) (uint32,
 		// Creating the next file is the lock against a second rotation; the
 		// current one is read after that, so that no key is dropped.
 		f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			return 0, fmt.Errorf("another rotation of key file %s is under way, or %s is left over from one that was cut off: then remove it (%w)", v.path, next, fs.ErrExist)
+		}
 		if err != nil {
-			return 0, fmt.Errorf("begin to rotate key file %s (when %s is left over from a broken rotation, remove it): %w", v.path, next, err)
+			return 0, fmt.Errorf("the folder of key file %s cannot be written: rotate a copy of the file where it can be, and give that to all replicas (%w)", v.path, err)
 		}
 		_ = f.Close()
 		defer os.Remove(next)

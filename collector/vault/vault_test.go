@@ -343,3 +343,19 @@ func TestReplacedKeyFileIsJudged(t *testing.T) {
 		t.Error("the right file with its newer key is not taken up")
 	}
 }
+
+// TestRotationNeedsRoom: whoever cannot write beside the key file, as where secrets are
+// mounted, learns what to do; the key stays as it was.
+func TestRotationNeedsRoom(t *testing.T) {
+	v, err := Create(filepath.Join(t.TempDir(), strings.Repeat("k", 252))) // no file with a longer name can be made beside it
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := v.Keys()
+	if _, err := v.AddKey(); err == nil || !strings.Contains(err.Error(), "cannot be written: rotate a copy of the file") {
+		t.Error(err)
+	}
+	if got := v.Keys(); len(got) != 1 || got[0] != before[0] {
+		t.Errorf("keys were %v and are %v", before, got)
+	}
+}
