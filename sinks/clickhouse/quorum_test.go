@@ -50,11 +50,7 @@ func TestClusterDDL(t *testing.T) {
 // for a cluster's, and neither is a cluster that the server does not know.
 func TestClusterIsRefused(t *testing.T) {
 	open(t, nil) // tables of one server
-	w := connect(t, func(s *Settings) {
-		onCluster(s)
-		s.Datasets = []*schemas.Dataset{confluence.Spaces.Dataset}
-	})
-	got := steps(plan(t, w))
+	got := steps(plan(t, connect(t, onCluster)))
 	for _, want := range []string{
 		"refused: cluster main: the server knows no such cluster; it knows ",
 		"refused: spaces_versions: the engine is MergeTree, declared is ReplicatedMergeTree: its rows stay on one replica",
