@@ -266,11 +266,12 @@ func (a *app) openWarehouse(ctx context.Context, unmigrated bool) error {
 		return err
 	}
 	var renew func(error)
+	var free func() (uint64, error)
 	if a.engine != nil {
-		renew = a.engine.Renew
+		renew, free = a.engine.Renew, a.engine.Free
 	}
 	a.warehouse, err = clickhouse.Open(ctx, clickhouse.Settings{
-		Options: options, Embedded: a.engine != nil, Renew: renew, Cluster: a.cfg.Warehouse.Cluster, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
+		Options: options, Embedded: a.engine != nil, Renew: renew, Free: free, Cluster: a.cfg.Warehouse.Cluster, Datasets: tables(), Installation: installation, Log: a.log.Named("warehouse"), Now: a.out.now, Trace: a.out.trace,
 	})
 	if err != nil {
 		return err

@@ -28,6 +28,9 @@ type Settings struct {
 	// Renew, if set, starts a server again that cannot read what it stored. It returns
 	// at once, and may be called often.
 	Renew func(why error)
+	// Free, if set, tells how many bytes are free on the server's disk. Otherwise the
+	// server is asked, which costs a statement for each insert.
+	Free func() (uint64, error)
 	// Cluster, when set, makes Replicated tables ON CLUSTER with that name, and
 	// asks for a quorum on inserts and sequential consistency on reads. It has
 	// one shard: every replica holds all rows.
@@ -58,6 +61,7 @@ type Warehouse struct {
 	at       string // what and where the server is, for people
 	embedded bool
 	renew    func(error)
+	free     func() (uint64, error)
 	health   health
 	parts    partCheck
 	least    uint64 // leastRoom; a test has another one
@@ -84,7 +88,7 @@ func Open(ctx context.Context, s Settings) (*Warehouse, error) {
 	w := &Warehouse{
 		layout: layout{database: Database, cluster: s.Cluster}, datasets: s.Datasets, versions: map[string]int{},
 		install: s.Installation, log: s.Log, now: s.Now, trace: s.Trace,
-		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded, renew: s.Renew, least: leastRoom,
+		at: "the warehouse at " + strings.Join(s.Options.Addr, ", "), embedded: s.Embedded, renew: s.Renew, free: s.Free, least: leastRoom,
 	}
 	if w.embedded {
 		w.at = "the embedded engine"

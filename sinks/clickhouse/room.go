@@ -12,20 +12,28 @@ import (
 const leastRoom = 32 << 20
 
 // room reports whether what was inserted just now had room: if the disk is full
-// afterwards, nobody knows what became of it (Invariant 3). The disks are those with
-// the rows of runs.
+// afterwards, nobody knows what became of it (Invariant 3).
 func (w *Warehouse) room(ctx context.Context) error {
-	var disk string
-	var free uint64
-	err := w.conn.QueryRow(ctx, fmt.Sprintf(`SELECT argMin(name, free_space), min(free_space) FROM system.disks
-WHERE name IN (SELECT disk_name FROM system.parts WHERE database = %s AND table = %s AND active)`, text(w.layout.database), text(runsName))).Scan(&disk, &free)
+	ask := w.free
+	if ask == nil {
+		ask = func() (uint64, error) { return w.freeOnServer(ctx) }
+	}
+	free, err := ask()
 	if err != nil {
 		return fmt.Errorf("ask for the room on the warehouse's disk: %w", err)
 	}
-	if disk == "" || free >= w.least { // no name: nothing was inserted yet
+	if free >= w.least {
 		return nil
 	}
-	t := &Trouble{At: w.at, What: full.what, Do: full.do, Err: fmt.Errorf("its disk %q has %d MiB left; what was inserted last does not count", disk, free>>20)}
+	t := &Trouble{At: w.at, What: full.what, Do: full.do, Err: fmt.Errorf("%d MiB are left; what was inserted last does not count", free>>20)}
 	w.health.ail(t)
 	return t
+}
+
+// freeOnServer is the room on the fullest disk with rows of runs, or as much as can
+// be while there are none.
+func (w *Warehouse) freeOnServer(ctx context.Context) (free uint64, err error) {
+	err = w.conn.QueryRow(ctx, fmt.Sprintf(`SELECT if(count() = 0, 18446744073709551615, min(free_space)) FROM system.disks
+WHERE name IN (SELECT disk_name FROM system.parts WHERE database = %s AND table = %s AND active)`, text(w.layout.database), text(runsName))).Scan(&free)
+	return free, err
 }

@@ -39,7 +39,13 @@ func TestNothingCountsOnAFullDisk(t *testing.T) {
 			t.Errorf("after %s on a full disk runs may begin", what)
 		}
 	}
-	w.least = leastRoom
+	for _, free := range []uint64{leastRoom - 1, leastRoom} {
+		w.least, w.free = leastRoom, func() (uint64, error) { return free, nil }
+		if err := w.Stage(t.Context(), d); (err == nil) != (free == leastRoom) {
+			t.Errorf("Stage with %d bytes left: %v", free, err)
+		}
+	}
+	w.free = nil
 	if err := w.Stage(t.Context(), d); err != nil {
 		t.Error(err)
 	}

@@ -29,6 +29,9 @@ func (*Engine) Restarts() int { return 0 }
 // PID is 0 here.
 func (*Engine) PID() int { return 0 }
 
+// Free says that there is no engine for this platform.
+func (*Engine) Free() (uint64, error) { return 0, ErrNotBuilt }
+
 // Renew does nothing here.
 func (*Engine) Renew(error) {}
 
