@@ -248,7 +248,11 @@ func (in *installation) sync(ctx context.Context, outcome schemas.Outcome, tenan
 		args = append(args, "--dataset", n)
 	}
 	pid := in.daemon.Process.Pid
-	before, err := readStat(pid)
+	before, err := cpuOf(pid)
+	if err != nil {
+		return c, err
+	}
+	engine, err := engineCPU(pid)
 	if err != nil {
 		return c, err
 	}
@@ -257,22 +261,25 @@ func (in *installation) sync(ctx context.Context, outcome schemas.Outcome, tenan
 		return c, err
 	}
 	in.toggleProfile()
-	engine, start := childrenCPU(pid), time.Now()
+	start := time.Now()
 	answer, err := in.command(ctx, args...)
 	if err != nil {
 		return c, err
 	}
 	end := time.Now()
 	in.toggleProfile()
-	after, err := readStat(pid)
+	after, err := cpuOf(pid)
 	if err != nil {
+		return c, err
+	}
+	if c.engine, err = engineCPU(pid); err != nil {
 		return c, err
 	}
 	if c.site, err = ownCPU(); err != nil {
 		return c, err
 	}
 	c.site -= site
-	c.wall, c.cpu, c.engine = end.Sub(start), after.cpu-before.cpu, childrenCPU(pid)-engine
+	c.wall, c.cpu, c.engine = end.Sub(start), after-before, c.engine-engine
 	if c.peak, err = peakMiB(pid); err != nil {
 		return c, err
 	}

@@ -8,66 +8,59 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// tick is the unit of times in /proc (proc(5), USER_HZ, 100 on Linux).
-const tick = 10 * time.Millisecond
-
-// processStat is what /proc/PID/stat says of a process.
-type processStat struct {
-	parent int
-	cpu    time.Duration // its own threads; children are not in it
+// cpuOf is the CPU time that the threads of a process have taken so far, those
+// that ended included; its children are not in it. It is the clock that
+// clock_getcpuclockid(3) names, which counts nanoseconds, where /proc counts
+// hundredths of a second.
+func cpuOf(pid int) (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED of include/linux/posix-timers.h
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid)<<3|scheduled, &t); err != nil {
+		return 0, fmt.Errorf("the CPU time of process %d: %w", pid, err)
+	}
+	return time.Duration(t.Nano()), nil
 }
 
-func readStat(pid int) (s processStat, err error) {
+// parentOf is the process that started another one, or that took it over.
+func parentOf(pid int) (int, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return s, err
+		return 0, err
 	}
-	// The name, in parentheses, may hold anything; what follows it is numbers.
+	// The name, in parentheses, may hold anything; the state and the parent follow it.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 13 {
-		return s, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("/proc/%d/stat is not understood: %s", pid, text)
 	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	parent, err3 := strconv.Atoi(fields[1])
-	if err1 != nil || err2 != nil || err3 != nil {
-		return s, fmt.Errorf("/proc/%d/stat is not understood: %s", pid, text)
-	}
-	return processStat{parent, time.Duration(user+system) * tick}, nil
+	return strconv.Atoi(fields[1])
 }
 
-// children are the living children of a process.
-func children(pid int) map[int]processStat {
-	found := map[int]processStat{}
+// childOf is the daemon's engine: the daemon has no other child. 0: it has none.
+func childOf(pid int) int {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range all {
 		child, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil {
 			continue
 		}
-		if s, err := readStat(child); err == nil && s.parent == pid { // others come and go
-			found[child] = s
+		if parent, err := parentOf(child); err == nil && parent == pid { // others come and go
+			return child
 		}
 	}
-	return found
-}
-
-// childrenCPU is the CPU time of the living children of a process.
-func childrenCPU(pid int) (sum time.Duration) {
-	for _, s := range children(pid) {
-		sum += s.cpu
-	}
-	return sum
-}
-
-// childOf is the daemon's engine: the daemon has no other child.
-func childOf(pid int) int {
-	for child := range children(pid) {
-		return child
-	}
 	return 0
+}
+
+// engineCPU is the CPU time of the daemon's engine; 0 if it has none.
+func engineCPU(pid int) (time.Duration, error) {
+	child := childOf(pid)
+	if child == 0 {
+		return 0, nil
+	}
+	return cpuOf(child)
 }
 
 // peakMiB is the most memory that a process has had resident so far.
