@@ -3,6 +3,7 @@ package collector_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"runtime"
 	"slices"
@@ -21,9 +22,9 @@ import (
 	"github.com/sitedrift/sitedrift/sinks/embedded/enginetest"
 )
 
-// The model of crash schedules: one attempt stops at a point, as a killed
-// process or as a frozen one; the next attempt stops at a point too; a third
-// one runs to its end; the frozen ones wake up. Whatever happens, a statement
+// The model of crash schedules: one attempt stops at a point, and is never heard
+// of again or wakes up sooner or later; the next attempt stops at a point too; a
+// third one runs to its end; then the second wakes up. Whatever happens, a statement
 // over the views sees one published state as a whole, states only move on, and
 // in the end the last state and its whole history are there, nothing twice
 // (Invariants 2 and 3).
@@ -33,6 +34,21 @@ var points = []string{
 	"run.begun", "run.read", "write.begin", "write.table:spaces_versions", "write.table:changes_log",
 	"write.end", "decide.after", "show.begin", "show.end",
 }
+
+// fate is what becomes of the first attempt after it stopped.
+type fate string
+
+const (
+	killed     fate = "killed"
+	wakesEarly fate = "woken before the third attempt"
+	wakesLate  fate = "woken when all is over"
+)
+
+var fates = []fate{killed, wakesEarly, wakesLate}
+
+// everyFate plays each pair of points with each fate. Without it each pair is
+// played once, and each point meets all fates, first and second.
+var everyFate = flag.Bool("fates", false, "play each pair of crash points with every fate of the first attempt")
 
 // modelled are the datasets that the schedules are played with; the warehouse
 // also knows what the second one leans on.
@@ -229,7 +245,7 @@ func (m *model) replay(last int) {
 }
 
 // play runs one schedule on a tenant of its own and returns what went wrong.
-func play(t *testing.T, l *lab, first string, kill bool, second string, sabotage func(*model)) []string {
+func play(t *testing.T, l *lab, first string, f fate, second string, sabotage func(*model)) []string {
 	m := &model{lab: l, world: newBareWorld(t, modelled)}
 	m.runner.Log = zap.NewNop() // attempts that are fenced say so
 	m.runner.Brake = func(string) collector.Brake { return collector.Brake{Share: 1, Rows: 1000} }
@@ -243,17 +259,23 @@ func play(t *testing.T, l *lab, first string, kill bool, second string, sabotage
 	}
 	m.try(0, "", false)
 	m.clock.advance(time.Minute)
-	a := m.try(1, first, kill)
-	var b *attempt
-	step("the second attempt froze", func() { b = m.try(2, second, false) })
-	if !kill {
-		step("the first attempt woke up", a.resume)
+	a := m.try(1, first, f == killed)
+	wake := func() {
+		a.resume()
 		if a.err != nil && !errors.Is(a.err, collector.ErrFenced) && passedDecision(first) {
 			m.violate("the first attempt, decided, ended with %v", a.err)
 		}
 	}
+	var b *attempt
+	step("the second attempt froze", func() { b = m.try(2, second, false) })
+	if f == wakesEarly {
+		step("the first attempt woke up", wake)
+	}
 	step("the third attempt ended", func() { m.try(3, "", false) })
 	step("the second attempt woke up", b.resume)
+	if f == wakesLate {
+		step("the first attempt woke up", wake)
+	}
 	step("a last attempt ended", func() { m.try(4, "", false) })
 	m.replay(4)
 	return m.violations
@@ -266,19 +288,22 @@ func passedDecision(point string) bool {
 func TestCrashSchedules(t *testing.T) {
 	var played atomic.Int64
 	t.Run("all", func(t *testing.T) {
-		for _, first := range points {
-			for _, kill := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s kill=%v", first, kill), func(t *testing.T) {
-					t.Parallel()
-					l := newLab(t)
-					for _, second := range points {
+		for i, first := range points {
+			t.Run(first, func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t)
+				for j, second := range points {
+					for k, f := range fates {
+						if k != (i+j)%len(fates) && !*everyFate {
+							continue
+						}
 						played.Add(1)
-						for _, v := range play(t, l, first, kill, second, nil) {
-							t.Errorf("then %s: %s", second, v)
+						for _, v := range play(t, l, first, f, second, nil) {
+							t.Errorf("%s, then stopped at %s: %s", f, second, v)
 						}
 					}
-				})
-			}
+				}
+			})
 		}
 	})
 	t.Logf("%d schedules", played.Load())
@@ -303,7 +328,7 @@ func (f forgetful) Begin(ctx context.Context, b collector.Begin) (*collector.Att
 func TestTheModelNoticesMissingVoidLists(t *testing.T) {
 	violations, l := 0, newLab(t)
 	for _, first := range []string{"write.table:spaces_versions", "write.end"} {
-		violations += len(play(t, l, first, true, "run.begun", func(m *model) { m.runner.Ledger = forgetful{m.store} }))
+		violations += len(play(t, l, first, killed, "run.begun", func(m *model) { m.runner.Ledger = forgetful{m.store} }))
 	}
 	if violations == 0 {
 		t.Error("without void lists the model saw nothing wrong: it proves nothing")

@@ -125,7 +125,16 @@ func readIn(t testing.TB, s *confluence.Source, table *schemas.Dataset, partitio
 
 // inOrder orders rows by all that they hold, so that readings compare as sets.
 func inOrder(rows []row) []row {
-	return slices.SortedFunc(slices.Values(rows), func(a, b row) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	byText := make(map[string][]row, len(rows))
+	for _, r := range rows {
+		text := fmt.Sprint(r)
+		byText[text] = append(byText[text], r)
+	}
+	sorted := make([]row, 0, len(rows))
+	for _, text := range slices.Sorted(maps.Keys(byText)) {
+		sorted = append(sorted, byText[text]...)
+	}
+	return sorted
 }
 
 // grantIDOf is the id of a grant as it is documented, written down again.
