@@ -82,6 +82,7 @@ func TestChaos(t *testing.T) {
 	if len(modes) == 0 {
 		t.Fatalf("there is no mode %q", *chaosOnly)
 	}
+	t.Parallel()
 	bin, all := killable(t), &chaosSum{tally: map[string]int{}, points: map[string]int{}, count: map[flaw]int{}}
 	if *chaosMinutes == 0 {
 		tryMode(t, bin, modes[0], all, shortTrial)

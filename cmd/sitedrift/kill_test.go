@@ -75,6 +75,7 @@ func killPlan(r *rand.Rand, total int) (plan []killing) {
 // the views show the truth, nothing is there twice, each published run is whole,
 // and no grant is lost (Invariants 2, 3 and 5).
 func TestKills(t *testing.T) {
+	t.Parallel() // a daemon that starts uses little of two cores
 	w := newKillWorld(t)
 	began := time.Now()
 	plan := killPlan(rand.New(rand.NewPCG(5, 8)), *kills)

@@ -82,9 +82,13 @@ func newKillWorld(t testing.TB) *killWorld {
 	return w
 }
 
+var building sync.Mutex
+
 // killable is the program with fail points, built once for all tests.
 func killable(t testing.TB) string {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	bin := filepath.Join(filepath.Dir(program(t)), "killable", "sitedrift")
 	if _, err := os.Stat(bin); err == nil {
 		return bin
