@@ -28,6 +28,23 @@ func TestLinksResolve(t *testing.T) {
 	})
 }
 
+// A table of a document has a head: rows after a blank line are none to a reader.
+func TestTablesAreWhole(t *testing.T) {
+	files(t, func(name, text string) {
+		if !strings.HasSuffix(name, ".md") {
+			return
+		}
+		before := ""
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
+			if strings.HasPrefix(line, "|") && !strings.HasPrefix(before, "|") && (i+1 == len(lines) || !strings.HasPrefix(lines[i+1], "|--")) {
+				t.Errorf("%s:%d: the first row of a table without a head", name, i+1)
+			}
+			before = line
+		}
+	})
+}
+
 // testNames are the tests of the checkout, and the functions of its test helpers.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
