@@ -53,7 +53,8 @@ test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows 
 	@bash tools/scratch.sh env CGO_ENABLED=1 $(GO) test $(RACE) -vet=off -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
 
 .PHONY: lint
-lint: ## Run golangci-lint, check deployments/, then look for known vulnerabilities
+lint: ## Check go.mod, run golangci-lint, check deployments/, then look for known vulnerabilities
+	@$(GO) mod tidy -diff
 	@$(TOOL) golangci-lint config verify
 	@$(TOOL) golangci-lint run ./...
 	@bash tools/deployments.sh
