@@ -28,7 +28,7 @@ var demoEnd = time.Date(2026, time.November, 22, 14, 0, 0, 0, time.UTC)
 
 // TestDemo plays the demo and holds every number of its report, and all that it
 // claims, against the simulator.
-func TestDemo(t *testing.T) {
+func TestDemo(t *testing.T) { //nolint:tparallel // its parts share one witness
 	t.Parallel()
 	log := &canaryLog{}
 	d, err := newDemo(t.Context(), demoDir(t), demoEnd, demoWeeks, log.logger(), []string{program(t), "engine"})
