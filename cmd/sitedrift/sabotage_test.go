@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"path/filepath"
@@ -26,12 +27,13 @@ type sabotage struct {
 	invariant int
 	promise   string
 	file      string   // of the checkout
+	mode      string   // of chaos
 	faults    []string // of each round; a fail point may follow the kind
 	caught    []flaw   // what chaos must find; one of them is enough
 	edits     []edit
 }
 
-var sabotageHead = regexp.MustCompile(`^Invariant (\d+): (.+)\nfile: (\S+)\nfaults: (.+)\ncaught as: (.+)\n$`)
+var sabotageHead = regexp.MustCompile(`^Invariant (\d+): (.+)\nfile: (\S+)\n(?:mode: (\S+)\n)?faults: (.+)\ncaught as: (.+)\n$`)
 
 // readSabotages reads testdata/sabotage, in the order of their numbers.
 func readSabotages(t testing.TB) (all []sabotage) {
@@ -47,11 +49,11 @@ func readSabotages(t testing.TB) (all []sabotage) {
 		}
 		head := sabotageHead.FindStringSubmatch(string(archive.Comment))
 		if head == nil || len(archive.Files) == 0 || len(archive.Files)%2 != 0 {
-			t.Fatalf("%s: it has no head of the lines \"Invariant N: promise\", \"file:\", \"faults:\" and \"caught as:\", followed by parts out and in", name)
+			t.Fatalf("%s: it has no head of the lines \"Invariant N: promise\", \"file:\", perhaps \"mode:\", \"faults:\" and \"caught as:\", followed by parts out and in", name)
 		}
-		s := sabotage{name: filepath.Base(name), promise: head[2], file: head[3], faults: strings.Split(head[4], ", ")}
+		s := sabotage{name: filepath.Base(name), promise: head[2], file: head[3], mode: cmp.Or(head[4], chaosModes()[0].name), faults: strings.Split(head[5], ", ")}
 		s.invariant, _ = strconv.Atoi(head[1])
-		for kind := range strings.SplitSeq(head[5], ", ") {
+		for kind := range strings.SplitSeq(head[6], ", ") {
 			if !slices.Contains(flaws, flaw(kind)) {
 				t.Fatalf("%s: chaos finds no %q, only %q", name, kind, flaws)
 			}
@@ -122,7 +124,7 @@ func trySabotage(t *testing.T, number int) {
 	c := newChaos(j, bin, *chaosSeed)
 	c.patience = sabotageLimit / 2
 	began := time.Now()
-	c.mode = chaosModes()[0]
+	c.mode = chaosModes()[slices.IndexFunc(chaosModes(), func(m chaosMode) bool { return m.name == s.mode })]
 	j.hear(func() { c.mode.build(c) })
 	c.trial(func(c *chaos, round int) []fault {
 		if time.Since(began) > sabotageLimit && round >= sabotageRounds {
