@@ -57,14 +57,9 @@ npm:
 engine: bin/sitedrift
 	@bin/sitedrift engine install >&2
 
-.PHONY: packages
-packages:
-	@CGO_ENABLED=1 $(GO) build $(RACE) ./...
-
 .PHONY: test
-# Without vet, which takes a minute on a new machine: make lint runs it. Packages are compiled while the engine is fetched.
-test: ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
-	@$(MAKE) --no-print-directory --jobs=4 postgresql npm engine packages
+# Without vet, which takes a minute on a new machine: make lint runs it.
+test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
 	@bash tools/scratch.sh env CGO_ENABLED=1 $(GO) test $(RACE) -vet=off -shuffle=on -timeout 40m -p $(P) -parallel $(PARALLEL) $(TESTFLAGS) ./...
 
 .PHONY: lint
