@@ -40,21 +40,13 @@ server: ## Build bin/sitedrift-server: static, for servers and images, without t
 	@$(BUILD) -tags noengine -o bin/sitedrift-server ./cmd/sitedrift
 
 .PHONY: deps
-deps: ## Install what tests need: PostgreSQL's programs, npm packages, the embedded engine
-	@$(MAKE) --no-print-directory --jobs=3 postgresql npm engine
-
-.PHONY: postgresql npm engine
-postgresql:
+deps: bin/sitedrift ## Install what tests need: PostgreSQL's programs, npm packages, the embedded engine
 	@bash tools/postgresql.sh
-
-npm:
 	@for dir in $(NPM_DIRS); do \
 	  if [ ! -e $$dir/node_modules/.package-lock.json ] || [ $$dir/package-lock.json -nt $$dir/node_modules/.package-lock.json ]; then \
 	    npm ci --prefix $$dir --ignore-scripts --no-audit --no-fund --loglevel=error; \
 	  fi; \
 	done
-
-engine: bin/sitedrift
 	@bin/sitedrift engine install >&2
 
 .PHONY: test
