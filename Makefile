@@ -9,8 +9,6 @@ ARGS      ?=
 # Packages tested at once. Some start a ClickHouse engine or a PostgreSQL cluster of their own.
 P         ?= 3
 TESTFLAGS ?=
-# Tests of a package at once, of those that say that they can: most of these wait for others' processes.
-PARALLEL  ?= 3
 # Random cases per property. More: make test RAPID_CHECKS=200
 export RAPID_CHECKS ?= 10
 FUZZTIME  ?= 20s
@@ -52,7 +50,7 @@ deps: bin/sitedrift ## Install what tests need: PostgreSQL's programs, npm packa
 .PHONY: test
 # Without vet, which takes a minute on a new machine: make lint runs it.
 test: deps ## Run every test with the race detector; TESTFLAGS='-run X' narrows it
-	@bash tools/scratch.sh env CGO_ENABLED=1 $(GO) test $(RACE) -vet=off -shuffle=on -timeout 40m -p $(P) -parallel $(PARALLEL) $(TESTFLAGS) ./...
+	@bash tools/scratch.sh env CGO_ENABLED=1 $(GO) test $(RACE) -vet=off -shuffle=on -timeout 40m -p $(P) $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: ## Check go.mod, run golangci-lint, check deployments/, then look for known vulnerabilities
