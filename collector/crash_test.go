@@ -46,9 +46,7 @@ const (
 
 var fates = []fate{killed, wakesEarly, wakesLate}
 
-// everyFate plays each pair of points with each fate. Without it each pair is
-// played once, and each point meets all fates, first and second.
-var everyFate = flag.Bool("fates", false, "play each pair of crash points with every fate of the first attempt")
+var everyFate = flag.Bool("fates", false, "play each pair of crash points with an attempt that wakes up when all is over, too")
 
 // modelled are the datasets that the schedules are played with; the warehouse
 // also knows what the second one leans on.
@@ -288,13 +286,13 @@ func passedDecision(point string) bool {
 func TestCrashSchedules(t *testing.T) {
 	var played atomic.Int64
 	t.Run("all", func(t *testing.T) {
-		for i, first := range points {
+		for _, first := range points {
 			t.Run(first, func(t *testing.T) {
 				t.Parallel()
 				l := newLab(t)
-				for j, second := range points {
-					for k, f := range fates {
-						if k != (i+j)%len(fates) && !*everyFate {
+				for _, second := range points {
+					for _, f := range fates {
+						if f == wakesLate && !*everyFate {
 							continue
 						}
 						played.Add(1)

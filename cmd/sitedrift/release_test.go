@@ -42,7 +42,7 @@ func nextRelease(t testing.TB) string {
 // old ones work on beside it, also those that are started again, and leave alone
 // what it alone understands; nothing is told twice, and nothing is missed.
 func TestRollingUpgrade(t *testing.T) {
-	t.Parallel() // it waits for most of its time
+	t.Parallel()
 	next := nextRelease(t)
 	f := newFleet(t)
 	first, second := f.replica(t, "a"), f.replica(t, "b")

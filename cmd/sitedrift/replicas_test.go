@@ -116,7 +116,7 @@ func (d *daemon) mustShow(t *testing.T, when string) {
 // decision, and the survivor does their work; the frozen one publishes nothing of
 // what it had begun when it wakes up, and works on (Invariants 3 and 11).
 func TestReplicas(t *testing.T) {
-	t.Parallel() // it waits for most of its time
+	t.Parallel()
 	f := newFleet(t)
 	killed := f.replica(t, "killed").start(t, "decide.after")
 	killed.listens(t)

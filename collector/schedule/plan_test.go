@@ -101,7 +101,7 @@ func TestJitter(t *testing.T) {
 		}
 		for _, window := range []time.Duration{0, time.Second, 30 * time.Second, 10 * time.Minute, 3 * time.Hour} {
 			spread := min(window, shortest/2)
-			for i := range 20 {
+			for i := range 50 {
 				tenant := fmt.Sprintf("tenant-%d", i)
 				plan, err := NewPlan(tenant, "posture", expr, window)
 				if err != nil {
@@ -122,10 +122,10 @@ func TestJitter(t *testing.T) {
 	}
 }
 
-// TestJitterSpreads counts 2,000 tenants of an hourly schedule per minute of the
-// window: each minute should get 200 of them, give or take six standard deviations.
+// TestJitterSpreads counts 6,000 tenants of an hourly schedule per minute of the
+// window: each minute should get 600 of them, give or take six standard deviations.
 func TestJitterSpreads(t *testing.T) {
-	const tenants, minutes = 2000, 10
+	const tenants, minutes = 6000, 10
 	var count [minutes]int
 	differ := 0
 	for i := range tenants {
@@ -143,7 +143,7 @@ func TestJitterSpreads(t *testing.T) {
 		}
 	}
 	for m, n := range count {
-		if n < 120 || n > 280 {
+		if n < 460 || n > 740 {
 			t.Errorf("minute %d gets %d of %d starts: %v", m, n, tenants, count)
 		}
 	}
