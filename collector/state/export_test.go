@@ -1,8 +1,37 @@
 package state
 
 import (
+	"database/sql"
+	"errors"
 	"testing"
 )
+
+// MaxKept is the most statements that a connection to SQLite keeps.
+const MaxKept = maxKept
+
+// OpenKeeping opens one file of SQLite as the store does, until the end of the test.
+func OpenKeeping(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	d, err := openFile(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d.DB
+}
+
+// Kept is how many statements the idle connection of a file keeps.
+func Kept(t *testing.T, db *sql.DB) (n int) {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	if err == nil {
+		err = errors.Join(conn.Raw(func(c any) error { n = len(c.(*keepingConn).kept); return nil }), conn.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
 
 // Pragmas reads settings of SQLite from the connections in use, by file.
 func Pragmas(t *testing.T, s *Store, names ...string) map[string]map[string]string {

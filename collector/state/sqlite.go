@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
+	"modernc.org/sqlite"
 )
 
 // The files of a state directory.
@@ -113,10 +113,11 @@ func openFile(ctx context.Context, path string) (*pool, error) {
 		"_txlock": {"immediate"},
 	}
 	dsn := url.URL{Scheme: "file", Path: abs, RawQuery: settings.Encode()}
-	conns, err := sql.Open("sqlite", dsn.String())
+	connector, err := sqlite.NewConnector(dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	conns := sql.OpenDB(keeping{connector})
 	// One connection: writers queue here, fairly and without SQLITE_BUSY.
 	conns.SetMaxOpenConns(1)
 	if err := conns.PingContext(ctx); err != nil {
