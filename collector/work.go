@@ -53,7 +53,9 @@ type Work interface {
 	// Claim takes up to limit due rows (next_at <= now, tenant and row not
 	// paused, lease free, no other row of the same tenant and group leased)
 	// in one transaction, and leases them to owner for the given time: by the
-	// clock of the database if processes share it, else from now on.
+	// clock of the database if processes share it, else from now on. Of a tenant
+	// that has a row leased, schedules are taken only if no other tenant has one
+	// that could be, and only up to one less than limit.
 	Claim(ctx context.Context, owner string, now time.Time, lease time.Duration, limit int) ([]Job, error)
 	// Renew leases the job for the given time from now on; ErrFenced when it was
 	// taken over.

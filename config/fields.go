@@ -169,7 +169,7 @@ func retention(r *Retention) []field {
 
 func limits(l *Limits) []field {
 	return []field{
-		integer("concurrency", &l.Concurrency, 1, 1024, "Runs at once in this process."),
+		integer("concurrency", &l.Concurrency, 1, 1024, "Runs at once in this process. While tenants wait, one schedule of a tenant runs at a time, and a further one never takes the last free place."),
 		integer("tenant_concurrency", &l.TenantConcurrency, 1, 64, "Requests at once to one site."),
 		number("requests_per_second", &l.RequestsPerSecond, 0.01, 100_000, "Requests per second to one site."),
 		integer("points_per_hour", &l.PointsPerHour, 0, 1_000_000_000,

@@ -4,13 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
 )
 
 // Claim implements collector.Work. One-offs go before schedules: somebody
-// waits for them. The Trigger of a job is what the table knows: manual for a
+// waits for them; schedules of tenants of which nothing is run go before those of
+// others, which leave one of limit free. The Trigger of a job is what the table knows: manual for a
 // one-off, retry after a failure, schedule otherwise. Whether a schedule's Tick
 // was missed for long (catch_up), or a retry has reached the regular tick, is
 // read from the cron expression by package schedule (Plan.Due, Plan.Planned).
@@ -23,12 +25,15 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, lease ti
 	}
 	var jobs []collector.Job
 	err := s.db.tx(ctx, func(tx *sql.Tx) error {
-		taken := map[lane]bool{}
-		for _, oneOff := range []bool{true, false} {
-			if len(jobs) >= limit {
+		for _, of := range []turn{turnOneOffs, turnOthers, turnMore} {
+			room := limit
+			if of == turnMore {
+				room-- // Invariant 7: for a tenant that comes later
+			}
+			if len(jobs) >= room {
 				return nil
 			}
-			due, err := s.due(ctx, tx, oneOff, now, limit-len(jobs), taken)
+			due, err := s.due(ctx, tx, of, now, room-len(jobs))
 			if err != nil {
 				return err
 			}
@@ -48,24 +53,40 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, lease ti
 // lane is a tenant and group: what is run by one process at a time.
 type lane struct{ tenant, group string }
 
-// due reads and locks rows that can be claimed, one per lane. On PostgreSQL the
+// turn is whose turn it is, as a condition. Invariant 7: while other tenants wait,
+// a tenant has one schedule run at a time, however slowly its site answers.
+// (One-offs have no cron; SQLite would look through all schedules if it were asked
+// for one_off.)
+type turn string
+
+const (
+	turnOneOffs turn = `w.one_off = TRUE`
+	turnOthers  turn = `w.one_off = FALSE
+AND NOT EXISTS (SELECT 1 FROM lanes o WHERE o.tenant = w.tenant AND o.lease_until > {now})
+AND NOT EXISTS (SELECT 1 FROM work e WHERE e.tenant = w.tenant AND e.cron <> '' AND NOT e.paused AND (e.next_at, e.kind) < (w.next_at, w.kind))`
+	turnMore turn = `w.one_off = FALSE`
+)
+
+// due reads and locks rows that can be claimed, one per lane, and if it is the turn
+// of others, one per tenant. On PostgreSQL the
 // rows of work and lanes are locked both: a process that waited for nobody
 // (SKIP LOCKED) but read an older state has its conditions checked again on the
 // newest version of the locked rows (PostgreSQL manual, "Read Committed
 // Isolation Level"), so a tick that was finished meanwhile is not run twice.
-func (s *Store) due(ctx context.Context, tx *sql.Tx, oneOff bool, now time.Time, limit int, taken map[lane]bool) ([]collector.Job, error) {
+func (s *Store) due(ctx context.Context, tx *sql.Tx, of turn, now time.Time, limit int) ([]collector.Job, error) {
 	rows, err := collect(ctx, tx, scanJob, `
 SELECT w.tenant, w.grp, w.cron, w.datasets, w.next_at, w.failures, w.kind, w.one_off
 FROM work w
 JOIN tenants t ON t.id = w.tenant
 JOIN lanes l ON l.tenant = w.tenant AND l.grp = w.grp
-WHERE w.one_off = $1 AND w.next_at <= $2 AND NOT w.paused AND NOT t.paused AND l.lease_until <= `+s.db.clock("$2")+`
+WHERE `+strings.ReplaceAll(string(of), "{now}", s.db.clock("$1"))+` AND w.next_at <= $1 AND NOT w.paused AND NOT t.paused AND l.lease_until <= `+s.db.clock("$1")+`
 ORDER BY w.next_at, w.tenant, w.kind
-LIMIT $3`+s.db.skipLocked, oneOff, millis(now), limit)
+LIMIT $2`+s.db.skipLocked, millis(now), limit)
 	if err != nil {
 		return nil, err
 	}
 	var due []collector.Job
+	taken := map[lane]bool{}
 	for _, job := range rows {
 		if l := (lane{job.Tenant, job.Group}); !taken[l] {
 			taken[l] = true

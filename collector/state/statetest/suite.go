@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) *state.Store) {
 		{"Claim", testClaim},
 		{"LeaseEnds", testLeaseEnds},
 		{"OneLeasePerGroup", testOneLeasePerGroup},
+		{"TenantsTakeTurns", testTenantsTakeTurns},
 		{"Paused", testPaused},
 		{"ScheduleChangesWhileRunning", testScheduleChangesWhileRunning},
 		{"NextDue", testNextDue},

@@ -143,7 +143,7 @@ func testErase(t *testing.T, s *state.Store) {
 	addTenants(t, s, "acme")
 	addSchedule(t, s, "acme", "posture", noon)
 	addSchedule(t, s, "acme", "audit", noon)
-	jobs := claim(t, s, "me", noon, 2)
+	jobs := claim(t, s, "me", noon, 3)
 	ok(t, s.Finish(ctx, jobs[0], noon, 0))
 	job := jobs[1]
 	a := begun(t, s, job)

@@ -2,6 +2,7 @@ package statetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -138,6 +139,41 @@ func testOneLeasePerGroup(t *testing.T, s *state.Store) {
 	if jobs[0].Kind != "posture" {
 		t.Errorf("the schedule was not last: %+v", jobs)
 	}
+}
+
+// testTenantsTakeTurns: a tenant of which a schedule is run waits with its others
+// while tenants wait, and leaves the last free worker to one that comes later
+// (Invariant 7).
+func testTenantsTakeTurns(t *testing.T, s *state.Store) {
+	addTenants(t, s, "slow", "beta", "gamma")
+	for i, group := range []string{"posture", "inventory", "audit"} {
+		addSchedule(t, s, "slow", group, noon.Add(time.Duration(i-9)*time.Minute))
+	}
+	addSchedule(t, s, "beta", "posture", noon)
+	claimed := func(limit int, want ...string) {
+		t.Helper()
+		var got []string
+		for _, j := range claim(t, s, "me", noon, limit) {
+			got = append(got, j.Tenant+"/"+j.Group)
+		}
+		equal(t, fmt.Sprintf("claimed with %d free workers", limit), want, got)
+	}
+	claimed(2, "slow/posture", "beta/posture")
+	claimed(1)
+	addSchedule(t, s, "gamma", "audit", noon)
+	claimed(1, "gamma/audit")
+	must[string](t)(s.Enqueue(t.Context(), "slow", "audit", nil, noon))
+	claimed(1, "slow/audit") // a person waits for it
+	claimed(2, "slow/inventory")
+
+	// What a person asked for is the tenant's turn, too.
+	addTenants(t, s, "asked", "delta")
+	addSchedule(t, s, "asked", "posture", noon.Add(-time.Hour))
+	must[string](t)(s.Enqueue(t.Context(), "asked", "audit", nil, noon))
+	claimed(1, "asked/audit")
+	addSchedule(t, s, "delta", "posture", noon)
+	claimed(1, "delta/posture")
+	claimed(2, "asked/posture")
 }
 
 func testPaused(t *testing.T, s *state.Store) {
