@@ -41,12 +41,13 @@ type chaos struct {
 	persons  map[string]sim.Person // who consent, by tenant
 	engine   *embedded.Engine      // of a fleet; nil: each daemon has its own
 	cluster  *statetest.Cluster
-	next     string   // the program of the next release; empty: there is none
-	renewed  []string // datasets that it renewed
-	onlyOnce bool     // the provider takes a token once
-	lost     int      // grants, with the answers to their refreshes
-	scripted int      // answers that the provider shall not give
-	silences int      // freezes so long that others may take over
+	next     string                       // the program of the next release; empty: there is none
+	renewed  []string                     // datasets that it renewed
+	onlyOnce bool                         // the provider takes a token once
+	lost     int                          // grants, with the answers to their refreshes
+	scripted int                          // answers that the provider shall not give
+	silences int                          // freezes so long that others may take over
+	before   struct{ reuses, cuts int64 } // as of the round before: tokens that were used again, answers that faults may have cut
 	nodes    []*node
 	truths   chronicle
 	whole    map[string]runShown // by group: a run that no fault disturbed
@@ -135,9 +136,11 @@ func shortTrial(c *chaos, round int) []fault {
 }
 
 // faults draws the details of faults that are given by name; the name of a fail
-// point may follow.
+// point may follow. They go from machine to machine, so that as many as there are
+// machines meet each.
 func (c *chaos) faults(names []string) (all []fault) {
-	for _, name := range names {
+	first := c.rand.IntN(len(c.nodes))
+	for i, name := range names {
 		point := ""
 		for _, of := range []string{faultPoint, faultFreezePoint} {
 			if rest, ok := strings.CutPrefix(name, of+" "); ok {
@@ -145,7 +148,7 @@ func (c *chaos) faults(names []string) (all []fault) {
 			}
 		}
 		f := c.fault(name)
-		f.point = cmp.Or(point, f.point)
+		f.node, f.point = c.nodes[(first+i)%len(c.nodes)], cmp.Or(point, f.point)
 		all = append(all, f)
 	}
 	return all
@@ -269,9 +272,7 @@ func (c *chaos) round(faults []fault) {
 			c.Fatalf("step %d: %v", c.step, err)
 		}
 		c.grow()
-		for _, n := range c.nodes {
-			c.trigger(n)
-		}
+		c.trigger()
 		time.Sleep(time.Duration(c.rand.Int64N(int64(700 * time.Millisecond))))
 	}
 	struck.Wait()

@@ -84,6 +84,7 @@ func sabotaged(t testing.TB, all ...sabotage) changedSources {
 // them still fit the product and compile. `make chaos ARGS='--sabotage N'` shows that
 // chaos notices one.
 func TestSabotages(t *testing.T) {
+	t.Parallel()
 	all, kept := readSabotages(t), map[int]bool{}
 	var packages []string
 	for i, s := range all {
@@ -130,7 +131,11 @@ func trySabotage(t *testing.T, number int) {
 		if time.Since(began) > sabotageLimit && round >= sabotageRounds {
 			return nil
 		}
-		return c.faults(s.faults)
+		faults := c.faults(s.faults)
+		for i := range faults { // no replica takes over from another: what it does then is right
+			faults[i].hold = min(faults[i].hold, takenOverAfter/2)
+		}
+		return faults
 	})
 	fmt.Fprint(t.Output(), c.report(time.Since(began)))
 	for _, f := range s.caught {
