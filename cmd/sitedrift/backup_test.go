@@ -13,6 +13,7 @@ import (
 // the daemon is stopped, data_dir is copied, and the copy starts elsewhere. It
 // shows the same, knows itself as the same installation, and the next run is clean.
 func TestBackupOfTheDataDirectory(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	if err := w.site.RenameSpace(w.site.Truth().Spaces[1].ID, "renamed"); err != nil {
@@ -51,6 +52,7 @@ func TestBackupOfTheDataDirectory(t *testing.T) {
 // run whole or not at all, goes on above every number that was given out, and tells
 // of each change once.
 func TestBackupWhileItWorks(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	space := w.site.Truth().Spaces[1].ID

@@ -20,6 +20,7 @@ import (
 // disk. It is started again by itself and gives the part up; what was in it is
 // missing then, which runs notice, and they read it anew. Nothing is told as removed.
 func TestDamagedPart(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	rows, err := w.rows(t.Context(), "SELECT path FROM system.parts WHERE table = 'users_versions' AND active")
@@ -90,6 +91,7 @@ func (w *wayWorld) restarted() {
 // TestBrokenMerge: what a merge has made cannot be read. That is noticed while the
 // parts before the merge are still there, and nothing is lost.
 func TestBrokenMerge(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	for range 3 {
 		w.sync(time.Hour)
@@ -136,6 +138,7 @@ func TestBrokenMerge(t *testing.T) {
 // as one whose index is built anew. Of three rows and more nothing is told as gone, and
 // what is shown stays; when it is itself again, nothing has changed (Invariant 1).
 func TestEmptyAnswersRemoveNothing(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	// Activity is the site's own of these hours; the others have one row and two here.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/sitedrift/sitedrift/collector/state"
 	"github.com/sitedrift/sitedrift/collector/vault"
 	"github.com/sitedrift/sitedrift/config"
+	"github.com/sitedrift/sitedrift/sinks/embedded"
 )
 
 type demoCmd struct {
@@ -146,11 +146,6 @@ func demoConfig(dir, authURL, apiURL, clientID string, tenants []config.Tenant) 
 	cfg.Limits.RequestsPerSecond = 10_000 // the sites are on this machine
 	cfg.Limits.PointsPerHour = 0
 	cfg.Warehouse.Listen = "127.0.0.1:8123"
-	if l, err := net.Listen("tcp", cfg.Warehouse.Listen); err != nil {
-		cfg.Warehouse.Listen = "127.0.0.1:0" // something else is there
-	} else {
-		_ = l.Close()
-	}
 	return cfg
 }
 
@@ -161,5 +156,10 @@ func newDemoApp(ctx context.Context, cfg *config.Config, c *clock, log *zap.Logg
 		return nil, err
 	}
 	out := outside{now: c.now, sleep: c.sleep, trace: func(string) {}, vault: v, engine: engine}
-	return open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
+	a, err := open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
+	if taken := (*embedded.ListenError)(nil); errors.As(err, &taken) {
+		cfg.Warehouse.Listen = "127.0.0.1:0"
+		return open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
+	}
+	return a, err
 }

@@ -38,6 +38,7 @@ func versionTables() (names []string) {
 // the process died in the middle. Nothing else changes, the next run finds what
 // the ledger knows, and reads a person who is still there again without a flood.
 func TestPersonIsErased(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	truth := w.site.Truth()
 	space := truth.Spaces[0].ID

@@ -20,6 +20,7 @@ import (
 // the account of the tenant's classic token is on as well. Nothing of it is stored,
 // in no group of datasets (Invariant 7), and what was known stays as it was.
 func TestAnotherSiteAnswers(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.server.AddSite(sim.SiteSettings{Name: "globex", Spaces: 9, PermissionsPerSpace: 4, Groups: 3, Users: 7})
 	there, err := url.Parse(w.server.URL())

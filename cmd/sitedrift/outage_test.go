@@ -312,6 +312,7 @@ func TestOutages(t *testing.T) {
 // TestStartOnSickStores: whatever a server answers at the start, and whatever is wrong
 // with files of the state, is told with what to do, and waited for.
 func TestStartOnSickStores(t *testing.T) {
+	t.Parallel()
 	engine, err := embedded.Start(t.Context(), embedded.Settings{Dir: t.TempDir(), Command: []string{program(t), "engine"}, ListenHTTP: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ func (d *daemon) closed(t *testing.T) (groups []string) {
 // group has done it three times by then and is run no more, until somebody says
 // so (Invariant 7).
 func TestQuarantine(t *testing.T) {
+	t.Parallel()
 	w := newKillWorld(t)
 	deaths := 0
 	var d *daemon

@@ -38,6 +38,7 @@ func (w *wayWorld) erased() int64 {
 // TestErasureWaitsForTheRun: a tenant is erased while a run of it goes on. The run
 // publishes nothing, and no row of it comes in behind the erasure.
 func TestErasureWaitsForTheRun(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"run.read", "decide.before", "show.before"} {
 		t.Run(point, func(t *testing.T) {
 			w := newWayWorld(t)
@@ -87,6 +88,7 @@ func TestErasureWaitsForTheRun(t *testing.T) {
 // TestErasureIsRepeated: an erasure that failed can be asked for again, though the
 // tenant is gone by then.
 func TestErasureIsRepeated(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.app.cfg.Tenants = nil
 	w.sync(time.Hour)
@@ -118,6 +120,7 @@ func TestErasureIsRepeated(t *testing.T) {
 // TestLateRowsAreErased: rows that a process sends when it wakes up, after its
 // tenant was erased, are erased by the next look, but not if the tenant is back.
 func TestLateRowsAreErased(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.app.cfg.Tenants = nil
 	w.sync(time.Hour)
@@ -161,6 +164,7 @@ func TestLateRowsAreErased(t *testing.T) {
 // TestRemovedTenantHasNoTiles: a replica that looked at the tenants before one was
 // removed, and tells of them afterwards, does not bring its tiles back.
 func TestRemovedTenantHasNoTiles(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.app.cfg.Tenants = nil
 	now, calls := w.app.out.now, 0
@@ -184,6 +188,7 @@ func TestRemovedTenantHasNoTiles(t *testing.T) {
 // another replica runs the group before anybody goes on with the erasure. It does not
 // take what was deleted for a loss of the warehouse.
 func TestRunAfterAnUnfinishedErasure(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	person := w.site.AddUser(sim.User{DisplayName: "Erika Mustermann", Email: "erika@example.com"})
 	if _, err := w.site.AddPermission(w.site.Truth().Spaces[0].ID, sim.Permission{PrincipalType: "user", PrincipalID: person.AccountID, Operation: "read", Target: "space"}); err != nil {

@@ -84,6 +84,7 @@ func copyFiles(t *testing.T, from, to string, names []string) {
 // warehouse's. What was published since stays, rows of a run that died above it
 // stay unseen, no number is given out twice, and of the grant one try is made.
 func TestStateOfABackup(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	space, first := w.site.Truth().Spaces[1].ID, w.site.Truth().Spaces[1].Name

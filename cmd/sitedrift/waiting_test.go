@@ -26,6 +26,7 @@ import (
 // database does not answer, then that it belongs to a newer release, and goes on as
 // soon as a backup of before is there.
 func TestWaitsForTheStateDatabase(t *testing.T) {
+	t.Parallel()
 	cluster := statetest.StartCluster(t)
 	dsn, err := url.Parse(cluster.Database(t))
 	if err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,19 @@ func newWayWorld(t *testing.T) *wayWorld {
 	w := &wayWorld{demo: d, t: t, site: site}
 	w.consent()
 	return w
+}
+
+// TestDemoWithoutItsPort: another program may have the port where the demo would
+// answer SQL.
+func TestDemoWithoutItsPort(t *testing.T) {
+	t.Parallel()
+	if other, err := net.Listen("tcp", "127.0.0.1:8123"); err == nil { // else it is taken already
+		defer other.Close()
+	}
+	w := newWayWorld(t)
+	if at := w.app.engine.HTTPAddr(); at == "127.0.0.1:8123" || !strings.HasPrefix(at, "127.0.0.1:") {
+		t.Errorf("SQL is answered at %q", at)
+	}
 }
 
 // consent lets the site's administrator grant access.
@@ -113,6 +127,7 @@ func (w *wayWorld) want(sql string, want ...string) {
 // loses it again. Datasets that are read by another source from then on begin an
 // epoch, told as one change; nothing is told as added, changed or removed.
 func TestCredentialsComeAndGo(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	w.want("SELECT state FROM tiles WHERE tenant_id = 'acme' AND dataset = 'site_permissions'", "not_exposed")
@@ -157,6 +172,7 @@ func TestCredentialsComeAndGo(t *testing.T) {
 // neither is told as anything but an epoch. What only the token opens stays as it was
 // seen last. Before and after, everything says what the site says.
 func TestRefusedTokenGivesWay(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	person := w.server.AddPerson(sim.Person{Name: "Token", Email: "token@acme.example"})
 	connect := func() sim.APIToken {
@@ -220,6 +236,7 @@ func TestRefusedTokenGivesWay(t *testing.T) {
 
 // TestNamesBehindIDs: the readable view has the names of the same moment.
 func TestNamesBehindIDs(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	group := ""
@@ -245,6 +262,7 @@ func TestNamesBehindIDs(t *testing.T) {
 // TestProbeFindsWhatOpens: Atlassian opens a field to OAuth; the next probe finds
 // it, and coverage and rows follow, without anybody touching the configuration.
 func TestProbeFindsWhatOpens(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	w.site.OpenToOAuth("sitePermissions")
@@ -298,6 +316,7 @@ func TestTokensStayWithTheirSite(t *testing.T) {
 // TestRoleModeIsOneEvent: a site that moves from permissions to roles shows other
 // rows in every space, and is told of once.
 func TestRoleModeIsOneEvent(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	w.site.ChangeSettings(func(c *sim.SiteConfiguration) { c.RoleMode = "ROLES" })
@@ -324,6 +343,7 @@ func TestRoleModeIsOneEvent(t *testing.T) {
 // from the app, and lets go of it again. The space is marked, by the one event there is;
 // nothing of it is told as removed or out of view (Invariant 12).
 func TestBlockedSpaceIsNotGone(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.sync(time.Hour)
 	policies := map[string]bool{}
@@ -357,6 +377,7 @@ func TestBlockedSpaceIsNotGone(t *testing.T) {
 // TestErasureIsCounted: removing a tenant erases its credentials at once and, on
 // request, every row of it; what stays is a tombstone.
 func TestErasureIsCounted(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	w.app.cfg.Tenants = nil // as one that was added by hand
 	w.sync(time.Hour)
@@ -407,6 +428,7 @@ func (w *wayWorld) count(table string) int {
 // TestChangesOfATenantWriteOfItAlone: of thousands, a pause does not write what is
 // expected of all the others anew.
 func TestChangesOfATenantWriteOfItAlone(t *testing.T) {
+	t.Parallel()
 	w := newWayWorld(t)
 	if _, err := opPutTenants(t.Context(), w.app, putParams{Tenants: []config.Tenant{{ID: "other", Name: "other", Site: "https://other.atlassian.net", Deployment: schemas.Cloud}}}, nil); err != nil {
 		t.Fatal(err)
