@@ -78,8 +78,7 @@ func killPlan(r *rand.Rand) (plan []killing) {
 // the steps of its protocols and 20 times at random moments. After each restart
 // the views show the truth, nothing is there twice, each published run is whole,
 // and no grant is lost (Invariants 2, 3 and 5).
-func TestKills(t *testing.T) {
-	t.Parallel()
+func TestKills(t *testing.T) { // not beside others: the longest would be what all wait for in the end
 	w := newKillWorld(t)
 	began := time.Now()
 	plan := killPlan(rand.New(rand.NewPCG(5, 8)))
