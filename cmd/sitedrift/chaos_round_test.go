@@ -65,14 +65,23 @@ func (c *chaos) up(n *node) {
 	}
 }
 
+// headStart is how much earlier those are asked that are to pass a fail point: who
+// was started for it is slower than the others.
+const headStart = 300 * time.Millisecond
+
 // trigger asks all daemons for a run of everything, and does not wait for it. Each
 // group is asked of another one first, so that several work at once.
 func (c *chaos) trigger() {
+	pointed := slices.ContainsFunc(c.nodes, func(n *node) bool { return n.point != "" })
 	for g, group := range killGroups() {
 		for i := range c.nodes {
-			d := c.nodes[(c.step+g+i)%len(c.nodes)].daemon()
+			n := c.nodes[(c.step+g+i)%len(c.nodes)]
+			late := pointed && n.point == ""
 			c.asked.Go(func() {
-				_, _ = d.ask(c.Context(), "sync", syncParams{Tenant: c.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
+				if late {
+					time.Sleep(headStart)
+				}
+				_, _ = n.daemon().ask(c.Context(), "sync", syncParams{Tenant: c.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
 			})
 		}
 	}
