@@ -41,6 +41,7 @@ func TestErasureWaitsForTheRun(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"run.read", "decide.before", "show.before"} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			w := newWayWorld(t)
 			w.app.cfg.Tenants = nil // as one that was added by hand
 			w.sync(time.Hour)
