@@ -81,6 +81,7 @@ func (c *chaos) trigger() {
 				if late {
 					time.Sleep(headStart)
 				}
+				// A fault may end the daemon meanwhile; what a run must come to, settle sees.
 				_, _ = n.daemon().ask(c.Context(), "sync", syncParams{Tenant: c.tenant, Datasets: datasetsOf(group)}, func(json.RawMessage) error { return nil })
 			})
 		}

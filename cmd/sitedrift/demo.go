@@ -159,7 +159,7 @@ func newDemoApp(ctx context.Context, cfg *config.Config, c *clock, log *zap.Logg
 	a, err := open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
 	if taken := (*embedded.ListenError)(nil); errors.As(err, &taken) {
 		cfg.Warehouse.Listen = "127.0.0.1:0"
-		return open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
+		a, err = open(ctx, cfg, out, log, needs{warehouse: true, tokens: true})
 	}
 	return a, err
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,15 +158,27 @@ func TestReplicas(t *testing.T) {
 	frozen.says(t, "the heartbeat of this replica is back")
 	frozen.mustShow(t, "after a frozen replica woke up")
 
-	// A command on a machine without a daemon is seen by all.
-	f.replica(t, "operator").command(t, "tenants", "pause", f.tenant)
-	raw, err := survivor.ask(t.Context(), "tenants", tenantsParams{}, nil)
-	var seen []struct{ Paused bool }
-	if err == nil {
-		err = json.Unmarshal(raw, &seen)
-	}
-	if err != nil || len(seen) != 1 || !seen[0].Paused {
-		t.Errorf("after a pause by another machine a replica says %s, %v", raw, err)
+	// Commands on a machine without a daemon are seen by all.
+	operator := f.replica(t, "operator")
+	for _, step := range []struct {
+		args []string
+		want map[string]bool // tenants, and whether they are paused
+	}{
+		{[]string{"pause", f.tenant}, map[string]bool{f.tenant: true}},
+		{[]string{"add", "beta", "--site", "https://beta.example"}, map[string]bool{f.tenant: true, "beta": false}},
+		{[]string{"remove", "beta", "--yes"}, map[string]bool{f.tenant: true}},
+	} {
+		operator.command(t, append([]string{"tenants"}, step.args...)...)
+		for _, d := range []*daemon{survivor, frozen} {
+			got := map[string]bool{}
+			all, err := tenantsOf(t.Context(), d)
+			for _, tenant := range all {
+				got[tenant.ID] = tenant.Paused
+			}
+			if diff := cmp.Diff(step.want, got); err != nil || diff != "" {
+				t.Errorf("after %q on another machine a replica says, with %v (-want +got):\n%s", step.args, err, diff)
+			}
+		}
 	}
 	frozen.stop(t)
 	survivor.stop(t)

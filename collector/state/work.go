@@ -12,10 +12,10 @@ import (
 
 // Claim implements collector.Work. One-offs go before schedules: somebody
 // waits for them; schedules of tenants of which nothing is run go before those of
-// others, which leave one of limit free. The Trigger of a job is what the table knows: manual for a
-// one-off, retry after a failure, schedule otherwise. Whether a schedule's Tick
-// was missed for long (catch_up), or a retry has reached the regular tick, is
-// read from the cron expression by package schedule (Plan.Due, Plan.Planned).
+// others, which leave one of limit free. The Trigger of a job is what the table
+// knows: manual for a one-off, retry after a failure, schedule otherwise. Whether a
+// schedule's Tick was missed for long (catch_up), or a retry has reached the regular
+// tick, is read from the cron expression by package schedule (Plan.Due, Plan.Planned).
 //
 // A crashed run leaves next_at as it was, so its Tick is claimed again when
 // the lease ends: no tick is lost (Invariant 11).
@@ -68,8 +68,7 @@ AND NOT EXISTS (SELECT 1 FROM work e WHERE e.tenant = w.tenant AND e.cron <> '' 
 )
 
 // due reads and locks rows that can be claimed, one per lane, and if it is the turn
-// of others, one per tenant. On PostgreSQL the
-// rows of work and lanes are locked both: a process that waited for nobody
+// of others, one per tenant. On PostgreSQL the rows of work and lanes are locked both: a process that waited for nobody
 // (SKIP LOCKED) but read an older state has its conditions checked again on the
 // newest version of the locked rows (PostgreSQL manual, "Read Committed
 // Isolation Level"), so a tick that was finished meanwhile is not run twice.
