@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/sitedrift/sitedrift/collector"
@@ -25,15 +25,11 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, lease ti
 	}
 	var jobs []collector.Job
 	err := s.db.tx(ctx, func(tx *sql.Tx) error {
-		for _, of := range []turn{turnOneOffs, turnOthers, turnMore} {
-			room := limit
-			if of == turnMore {
-				room-- // Invariant 7: for a tenant that comes later
-			}
-			if len(jobs) >= room {
+		for _, choose := range []func(context.Context, *sql.Tx, time.Time, int) ([]collector.Job, error){s.dueOneOffs, s.dueSchedules} {
+			if len(jobs) >= limit {
 				return nil
 			}
-			due, err := s.due(ctx, tx, of, now, room-len(jobs))
+			due, err := choose(ctx, tx, now, limit-len(jobs))
 			if err != nil {
 				return err
 			}
@@ -53,51 +49,86 @@ func (s *Store) Claim(ctx context.Context, owner string, now time.Time, lease ti
 // lane is a tenant and group: what is run by one process at a time.
 type lane struct{ tenant, group string }
 
-// turn is whose turn it is, as a condition. Invariant 7: while other tenants wait,
-// a tenant has one schedule run at a time, however slowly its site answers.
-// (One-offs have no cron; SQLite would look through all schedules if it were asked
-// for one_off.)
-type turn string
+// due is a row that can be claimed.
+type due struct {
+	collector.Job
+	busy bool // something of its tenant is run already
+}
 
-const (
-	turnOneOffs turn = `w.one_off = TRUE`
-	turnOthers  turn = `w.one_off = FALSE
-AND NOT EXISTS (SELECT 1 FROM lanes o WHERE o.tenant = w.tenant AND o.lease_until > {now})
-AND NOT EXISTS (SELECT 1 FROM work e WHERE e.tenant = w.tenant AND e.cron <> '' AND NOT e.paused AND (e.next_at, e.kind) < (w.next_at, w.kind))`
-	turnMore turn = `w.one_off = FALSE`
-)
+// dueOneOffs chooses among one-offs, one per lane.
+func (s *Store) dueOneOffs(ctx context.Context, tx *sql.Tx, now time.Time, limit int) (jobs []collector.Job, err error) {
+	rows, err := s.due(ctx, tx, `w.one_off = TRUE`, now, limit)
+	taken := map[lane]bool{}
+	for _, r := range rows {
+		if l := (lane{r.Tenant, r.Group}); !taken[l] {
+			taken[l] = true
+			jobs = append(jobs, r.Job)
+		}
+	}
+	return jobs, err
+}
 
-// due reads and locks rows that can be claimed, one per lane, and if it is the turn
-// of others, one per tenant. On PostgreSQL the rows of work and lanes are locked both: a process that waited for nobody
-// (SKIP LOCKED) but read an older state has its conditions checked again on the
-// newest version of the locked rows (PostgreSQL manual, "Read Committed
-// Isolation Level"), so a tick that was finished meanwhile is not run twice.
-func (s *Store) due(ctx context.Context, tx *sql.Tx, of turn, now time.Time, limit int) ([]collector.Job, error) {
-	rows, err := collect(ctx, tx, scanJob, `
-SELECT w.tenant, w.grp, w.cron, w.datasets, w.next_at, w.failures, w.kind, w.one_off
+// dueSchedules chooses among schedules, of which each has its lane. Invariant 7:
+// while other tenants wait, one of a tenant runs at a time, however slowly its site
+// answers, and a further one leaves the last free worker to who comes later.
+func (s *Store) dueSchedules(ctx context.Context, tx *sql.Tx, now time.Time, limit int) ([]collector.Job, error) {
+	rows, err := s.due(ctx, tx, `w.one_off = FALSE`, now, limit)
+	first, more := turns(rows)
+	if err == nil && len(more) > 0 && len(rows) == limit { // others may wait behind these
+		// (Only schedules have a cron; SQLite would look through all of them if it were
+		// asked for one_off once more.)
+		rows, err = s.due(ctx, tx, `w.one_off = FALSE AND NOT `+s.busy()+`
+AND NOT EXISTS (SELECT 1 FROM work e WHERE e.tenant = w.tenant AND e.cron <> '' AND NOT e.paused AND (e.next_at, e.kind) < (w.next_at, w.kind))`, now, limit)
+		first, _ = turns(rows)
+	}
+	for _, j := range more {
+		// What waited behind another process's row at the first look may come first by now.
+		known := slices.ContainsFunc(first, func(f collector.Job) bool { return f.Tenant == j.Tenant && f.Kind == j.Kind })
+		if len(first) < limit-1 && !known {
+			first = append(first, j)
+		}
+	}
+	return first, err
+}
+
+// turns parts the rows of tenants of which nothing is run, one of each, from more.
+func turns(rows []due) (first, more []collector.Job) {
+	taken := map[string]bool{}
+	for _, r := range rows {
+		if r.busy || taken[r.Tenant] {
+			more = append(more, r.Job)
+			continue
+		}
+		taken[r.Tenant] = true
+		first = append(first, r.Job)
+	}
+	return first, more
+}
+
+// busy is the condition that something of a tenant is run; $1 is the time.
+func (s *Store) busy() string {
+	return `EXISTS (SELECT 1 FROM lanes o WHERE o.tenant = w.tenant AND o.lease_until > ` + s.db.clock("$1") + `)`
+}
+
+// due reads and locks rows that can be claimed. On PostgreSQL the rows of work and
+// lanes are locked both: a process that waited for nobody (SKIP LOCKED) but read an
+// older state has its conditions checked again on the newest version of the locked
+// rows (PostgreSQL manual, "Read Committed Isolation Level"), so a tick that was
+// finished meanwhile is not run twice.
+func (s *Store) due(ctx context.Context, tx *sql.Tx, condition string, now time.Time, limit int) ([]due, error) {
+	return collect(ctx, tx, scanDue, `
+SELECT w.tenant, w.grp, w.cron, w.datasets, w.next_at, w.failures, w.kind, w.one_off, `+s.busy()+`
 FROM work w
 JOIN tenants t ON t.id = w.tenant
 JOIN lanes l ON l.tenant = w.tenant AND l.grp = w.grp
-WHERE `+strings.ReplaceAll(string(of), "{now}", s.db.clock("$1"))+` AND w.next_at <= $1 AND NOT w.paused AND NOT t.paused AND l.lease_until <= `+s.db.clock("$1")+`
+WHERE `+condition+` AND w.next_at <= $1 AND NOT w.paused AND NOT t.paused AND l.lease_until <= `+s.db.clock("$1")+`
 ORDER BY w.next_at, w.tenant, w.kind
 LIMIT $2`+s.db.skipLocked, millis(now), limit)
-	if err != nil {
-		return nil, err
-	}
-	var due []collector.Job
-	taken := map[lane]bool{}
-	for _, job := range rows {
-		if l := (lane{job.Tenant, job.Group}); !taken[l] {
-			taken[l] = true
-			due = append(due, job)
-		}
-	}
-	return due, nil
 }
 
-func scanJob(r scanner) (j collector.Job, err error) {
+func scanDue(r scanner) (j due, err error) {
 	var oneOff bool
-	err = r.Scan(&j.Tenant, &j.Group, &j.Cron, list{&j.Datasets}, instant{&j.Tick}, &j.Failures, &j.Kind, &oneOff)
+	err = r.Scan(&j.Tenant, &j.Group, &j.Cron, list{&j.Datasets}, instant{&j.Tick}, &j.Failures, &j.Kind, &oneOff, &j.busy)
 	switch {
 	case oneOff:
 		j.Trigger = collector.TriggerManual
